@@ -1,0 +1,1 @@
+"""What runs: one page per flow, wiring only. `python -m flows` is the same command as `trueup`."""

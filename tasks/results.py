@@ -1,0 +1,255 @@
+"""The frozen values that pass between stages. Plain data: no I/O, no vendor types beyond pandas and scikit-learn."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+Status = Literal["pass", "fail", "inconclusive", "not_applicable"]
+Outcome = Literal["promote", "hold", "reject"]
+HealthState = Literal["healthy", "drifting", "degraded", "broken"]
+
+
+def to_json(value: Any) -> str:
+    """Any value of this module as canonical JSON: keys sorted, no NaN (null), times in ISO 8601."""
+    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(v) for v in (sorted(value, key=str) if isinstance(value, (set, frozenset)) else value)]
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    return str(value)
+
+
+# ---------------------------------------------------------------- contract
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """One expectation on one batch. `failed` counts rows for a row rule, and is 0 or 1 for a batch rule."""
+
+    name: str  # stable and readable, e.g. "distance: between 1 and 10000"
+    kind: str  # the Great Expectations type, e.g. "expect_column_values_to_be_between"
+    column: str | None
+    scope: Literal["row", "batch"]
+    passed: bool
+    checked: int
+    failed: int
+    expected: str
+    observed: str
+
+
+@dataclass(frozen=True)
+class ContractResult:
+    """A batch against its contract. `refused` is a normal outcome: the batch is neither trained on nor scored."""
+
+    batch: str
+    outcome: Literal["accepted", "refused"]
+    reason: str
+    rows: int
+    quarantined: int
+    rules: tuple[RuleResult, ...]
+    contract: str  # digest of the contract that was applied
+    quarantine: Path | None = None  # Parquet: raw rows plus `_rules`, `_row`; None where no row broke a rule
+    page: Path | None = None
+    data_docs: Path | None = None
+
+
+# ---------------------------------------------------------------- training
+
+
+@dataclass(frozen=True)
+class TrainingFrame:
+    """The labelled rows of one training, in the order they are used. The index runs from 0 to n-1."""
+
+    frame: pd.DataFrame  # features and also time, id, group where the project names them; no target
+    target: pd.Series[Any]  # binary: 0/1 ints; others as they are
+    task: Literal["binary", "multiclass", "regression"]
+    classes: tuple[Any, ...]  # original label values; for binary (negative, positive)
+    features: tuple[str, ...]
+    time: pd.Series[Any] | None  # UTC
+    group: pd.Series[Any] | None
+    snapshot: str  # fingerprint of exactly these rows
+    batches: tuple[str, ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)  # reason -> rows left out
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions (0..n-1) into a TrainingFrame. Disjoint; together all rows. Folds lie inside `fit`."""
+
+    fit: tuple[int, ...]
+    calibration: tuple[int, ...]
+    test: tuple[int, ...]
+    folds: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]  # (train, validation) positions
+    how: str  # one sentence for the pages
+    blocks: tuple[str, ...] | None = None  # per test row: the day or group whose rows are not independent
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One finished search trial. `params` replayed with the seed gives the same model."""
+
+    number: int
+    candidate: str
+    params: Mapping[str, Any]
+    scores: tuple[float, ...]  # per fold, larger is better
+    seconds: float
+
+    @property
+    def score(self) -> float:
+        """Mean over the folds."""
+        return sum(self.scores) / len(self.scores)
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A finished challenger, before evaluation. `estimator` takes a frame with `features` and predicts."""
+
+    estimator: Any
+    candidate: str
+    params: Mapping[str, Any]
+    trials: tuple[Trial, ...]
+    features: tuple[str, ...]
+    task: Literal["binary", "multiclass", "regression"]
+    classes: tuple[Any, ...]
+    metric: str
+    threshold: float | None
+    calibration: str  # "isotonic", "sigmoid", "none: ..." with the reason
+    fit_seconds: float
+
+
+# ---------------------------------------------------------------- evaluation
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """A metric on test rows with its two-sided interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    confidence: float
+    larger_is_better: bool
+    method: str  # e.g. "bootstrap over 12 days"
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """One check of a challenger, with its evidence and one sentence for a person."""
+
+    name: str
+    status: Status
+    sentence: str
+    observed: float | None = None
+    limit: float | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Soundness:
+    """How the stored model behaves away from the process that made it."""
+
+    loads: bool
+    largest_difference: float | None  # between predictions here and in a fresh process; None where it did not load
+    predict_ms_per_1k_rows: float
+    size_mb: float
+    detail: str = ""  # the error, where it did not load
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A challenger on its test rows."""
+
+    rows: int
+    blocks: int | None
+    metrics: tuple[MetricValue, ...]
+    baseline: MetricValue
+    champion: MetricValue | None  # the champion's metric on the same rows
+    curves: Mapping[str, Any] = field(default_factory=dict)  # ROC, PR, calibration: lists of points
+    importance: Mapping[str, float] = field(default_factory=dict)  # fall of the metric when a feature is permuted
+
+    def metric(self, name: str) -> MetricValue:
+        """The metric of that name; KeyError where it was not computed."""
+        for value in self.metrics:
+            if value.name == name:
+                return value
+        raise KeyError(name)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All gates together. `deciding` is the name of the gate that settled it."""
+
+    outcome: Outcome
+    reason: str
+    gates: tuple[GateResult, ...]
+    deciding: str
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered model. `digest` is of the model's files: one that differs is not loaded."""
+
+    project: str
+    version: int
+    run_id: str
+    digest: str
+    training_key: str
+    snapshot: str
+    uri: str
+
+
+# ---------------------------------------------------------------- production
+
+
+@dataclass(frozen=True)
+class ScoredBatch:
+    """The predictions for one batch, one file, written whole."""
+
+    batch: str
+    version: int
+    rows: int
+    skipped: int  # rows in quarantine
+    path: Path
+    mean_prediction: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """Monitoring's verdict on a period of production rows."""
+
+    batch: str
+    version: int | None
+    health: HealthState
+    sentence: str  # cause, in one sentence
+    action: Literal["retrain", "fix upstream", "watch", "none"]
+    rows: int
+    labelled: int
+    metrics: Mapping[str, float]
+    drift: Mapping[str, float]  # column -> distance
+    promised: Mapping[str, float] = field(default_factory=dict)  # metric -> the test interval's ends
+    report: Path | None = None
