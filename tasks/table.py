@@ -69,6 +69,11 @@ class Schema:
         return Schema(tuple(Column(n, k) for n, k in kinds.items()))
 
 
+def arrow_type(kind: Kind) -> pa.DataType:
+    """The Arrow type that values of a kind are read as."""
+    return _ARROW[kind]
+
+
 def unite_kinds(a: Kind, b: Kind) -> Kind:
     """The narrowest kind that holds both."""
     if a == b or b == "empty":
@@ -125,9 +130,7 @@ class TableRef:
         wanted = self.schema.names if columns is None else columns
         return pd.DataFrame({name: pd.Series(dtype=object) for name in wanted})
 
-    def record_batches(
-        self, rows: int = CHUNK_ROWS, columns: Sequence[str] | None = None
-    ) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, rows: int = CHUNK_ROWS, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The same rows as Arrow record batches of the canonical types."""
         wanted = list(self.schema.names if columns is None else columns)
         needed = [*wanted, *([self.time] if self.time and self.time not in wanted else [])]
@@ -357,7 +360,7 @@ def _text_kind(array: pa.Array, known: Kind | None) -> Kind:
     return "string"
 
 
-class _data_errors:  # noqa: N801 - reads as a statement
+class _data_errors:
     """Turn what pyarrow and the file system raise into a DataError that names the file."""
 
     def __init__(self, path: str) -> None:

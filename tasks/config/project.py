@@ -168,7 +168,8 @@ class Train(Section):
     class_weight: Literal["balanced"] | None = None
     """`balanced` weighs rows by the inverse of their class's frequency while fitting."""
     calibrate: Literal["auto", "none", "sigmoid", "isotonic"] = "auto"
-    """Calibration on rows of their own. `auto`: isotonic from 2,000 rows of the rarer class, sigmoid from 100, else none."""
+    """Calibration on rows of their own. `auto`: isotonic from 2,000 rows of the rarer class, sigmoid from 100,
+    else none."""
     costs: Costs | None = None
     plots: bool = True
     """Draw ROC, precision-recall, calibration and importance for the MLflow run."""

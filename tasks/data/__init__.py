@@ -1,1 +1,1 @@
-
+"""Sources, batches, fingerprints, snapshots and splits."""

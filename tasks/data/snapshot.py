@@ -1,0 +1,143 @@
+"""The exact rows a model is trained on, named by a fingerprint of their content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tasks.config import LoadedProject
+from tasks.data.fingerprint import Sum, hash_rows, sum_rows
+from tasks.data.source import Batch, table_of
+from tasks.data.target import encode_labels
+from tasks.errors import DataError
+from tasks.results import TrainingFrame
+from tasks.stage import stage
+from tasks.table import Schema, arrow_type, to_frame
+
+FEWEST_ROWS = 40
+
+
+def gather_training_rows(
+    project: LoadedProject,
+    batches: Sequence[Batch],
+    as_of: datetime | None,
+    quarantined: Mapping[str, NDArray[np.int64]],
+) -> TrainingFrame:
+    """The rows of `batches` whose labels are known as of a moment, without those in quarantine, ordered by time.
+
+    Raises DataError where nothing can be learned from them, or where a column changes its type between batches.
+    """
+    data = project.spec.data
+    schema = _one_schema(batches, data.target, data.exclude)
+    columns = [c for c in schema.names if c not in data.exclude]
+    frames, total = [], Sum()
+    dropped = {"in quarantine": 0, "label not known": 0}
+    for batch in batches:
+        skip = quarantined.get(batch.key, np.empty(0, np.int64))
+        position = 0
+        table = table_of(batch, data, as_of)
+        present = [c for c in columns if c in batch.schema.names]
+        for rows in table.record_batches(columns=present):
+            keep = ~np.isin(np.arange(position, position + rows.num_rows), skip)
+            position += rows.num_rows
+            dropped["in quarantine"] += int((~keep).sum())
+            known = ~np.asarray(rows.column(data.target).is_null(nan_is_null=True))
+            dropped["label not known"] += int((keep & ~known).sum())
+            kept = _complete(rows.filter(pa.array(keep & known)), schema, columns)
+            if kept.num_rows:
+                total = total.plus(sum_rows(hash_rows(kept, columns)))
+                frames.append(to_frame(kept))
+    keys = tuple(b.key for b in batches)
+    if not frames:
+        raise DataError(
+            f"{data.source}: no row of {', '.join(keys) or 'any batch'} can be trained on "
+            f"({dropped['label not known']:,} without a known label, {dropped['in quarantine']:,} in quarantine)"
+            + (f" as of {as_of:%Y-%m-%d %H:%M %Z}." if as_of else ".")
+            + f" Expected rows with a value in the target {data.target!r}; see data.label_delay and as_of."
+        )
+    frame = pd.concat(frames, ignore_index=True)
+    if data.time:
+        order = [data.time, *([data.id] if data.id else [])]
+        frame = frame.sort_values(order, kind="stable", ignore_index=True)
+    labels = frame.pop(data.target)
+    target, task, classes = encode_labels(labels, data)
+    _check_enough(target, classes, data.target)
+    features = tuple(c for c in columns if c not in data.not_features)
+    if not features:
+        raise DataError(f"{data.source}: no feature column is left besides target, id, time, group and exclude.")
+    return TrainingFrame(
+        frame=frame,
+        target=target,
+        task=task,
+        classes=classes,
+        features=features,
+        time=frame[data.time] if data.time else None,
+        group=frame[data.group] if data.group else None,
+        snapshot=total.digest(schema, columns),
+        batches=keys,
+        dropped={reason: count for reason, count in dropped.items() if count},
+    )
+
+
+def snapshot_key(batches: Sequence[Batch], as_of: datetime | None) -> tuple[str, ...]:
+    """What decides the rows of a snapshot before they are read: the batches' contents and the moment."""
+    return (*(b.content for b in batches), as_of.isoformat() if as_of else "")
+
+
+def _one_schema(batches: Sequence[Batch], target: str, exclude: Sequence[str]) -> Schema:
+    schema = Schema(())
+    for batch in batches:
+        for column in batch.schema.columns:
+            before = schema.kind(column.name)
+            united = schema.united(Schema((column,)))
+            clash = before not in (None, "string") and column.kind != "string" and united.kind(column.name) == "string"
+            turned = before not in (None, "empty", "string") and column.kind == "string"
+            back = before == "string" and column.kind not in ("string", "empty")
+            if (clash or turned or back) and column.name not in exclude:
+                raise DataError(
+                    f"column {column.name!r}: {column.kind} in batch {batch.key}, {before} in the batches before. "
+                    "Expected one type throughout: mend the delivery, or state the type in the contract, "
+                    "which then refuses it."
+                )
+            schema = united
+    return schema
+
+
+def _complete(rows: pa.RecordBatch, schema: Schema, columns: Sequence[str]) -> pa.RecordBatch:
+    """All columns in one order and type, so that batches can be put together; a column that is not there is missing."""
+    arrays: list[Any] = []
+    for name in columns:
+        wanted = arrow_type(schema.kind(name) or "empty")
+        at = rows.schema.get_field_index(name)
+        arrays.append(pa.nulls(rows.num_rows, wanted) if at < 0 else rows.column(at).cast(wanted))
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def _check_enough(target: pd.Series[Any], classes: tuple[Any, ...], name: str) -> None:
+    if len(target) < FEWEST_ROWS:
+        raise DataError(
+            f"target {name!r}: {len(target)} rows with a known label; "
+            f"expected {FEWEST_ROWS} at least to fit and to judge."
+        )
+    rarest = int(target.value_counts().min())
+    if rarest < 8:
+        raise DataError(
+            f"target {name!r}: the rarer of {classes[0]!r} and {classes[1]!r} has {rarest} rows; expected 8 at least."
+        )
+
+
+@stage("gather training rows")
+def load_training_rows(
+    project: LoadedProject,
+    batches: Sequence[Batch],
+    as_of: datetime | None,
+    quarantined: Mapping[str, NDArray[np.int64]],
+) -> TrainingFrame:
+    """The snapshot that a model is trained on; see `gather_training_rows`."""
+    return gather_training_rows(project, batches, as_of, quarantined)

@@ -1,0 +1,365 @@
+"""What the source holds: its files, the batches they are cut into, and each batch's fingerprint.
+
+A file is read once; what was found is remembered by its size and modification time (the ledger keeps it), so that
+asking again whether anything is new costs one look at the file system.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from tasks.config import LoadedProject, shown
+from tasks.config.project import Data
+from tasks.data.fingerprint import Sum, hash_rows, sum_where
+from tasks.errors import DataError
+from tasks.stage import stage
+from tasks.table import Column, Schema, TableRef, infer_schema, read_file
+
+_FORMATS = (".parquet", ".pq", ".csv", ".csv.gz")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one batch within one file."""
+
+    rows: int
+    labelled: int
+    content: Sum  # all columns
+    inputs: Sum  # without the target and what is excluded
+    first: str | None = None  # ISO times of the first and last row, UTC
+    last: str | None = None
+
+
+@dataclass(frozen=True)
+class FileIndex:
+    """What one file holds, as of its size and modification time."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    settings: str  # digest of the keys that decide how it is read
+    schema: Schema
+    parts: Mapping[str, Part]
+    untimed: int = 0  # rows without a time: they belong to no batch
+
+    def to_json(self) -> str:
+        """As text for the ledger."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> FileIndex:
+        """From the ledger's text."""
+        raw = json.loads(text)
+        parts = {
+            key: Part(**{**part, "content": Sum(**part["content"]), "inputs": Sum(**part["inputs"])})
+            for key, part in raw.pop("parts").items()
+        }
+        schema = Schema(tuple(Column(**c) for c in raw.pop("schema")["columns"]))
+        return FileIndex(schema=schema, parts=parts, **raw)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One delivery of rows. `start` and `end` (UTC, half-open) are None for a table without time."""
+
+    key: str
+    start: datetime | None
+    end: datetime | None
+    rows: int
+    labelled: int
+    content: str
+    inputs: str
+    schema: Schema
+    files: tuple[str, ...]
+    last: datetime | None = None
+
+    def visible(self, as_of: datetime) -> bool:
+        """Whether its period has ended."""
+        return self.end is None or self.end <= as_of
+
+    def labels_complete(self, as_of: datetime, delay: timedelta) -> bool:
+        """Whether every label that this delivery holds is known."""
+        return self.last is None or max(self.last + delay, self.end or self.last) <= as_of
+
+
+@dataclass(frozen=True)
+class Source:
+    """All batches in their order, and what was found on the way."""
+
+    batches: tuple[Batch, ...]
+    schema: Schema
+    untimed: Mapping[str, int] = field(default_factory=dict)  # file -> rows without a time
+    scanned: tuple[FileIndex, ...] = ()  # files that were read now, to be remembered
+
+    def visible(self, as_of: datetime) -> tuple[Batch, ...]:
+        """The batches that are there as of a moment."""
+        return tuple(b for b in self.batches if b.visible(as_of))
+
+
+def find_files(project: LoadedProject) -> list[Path]:
+    """The source's files, sorted by path. DataError where there is none or where one has no known format."""
+    files: set[Path] = set()
+    for source in project.spec.data.sources:
+        pattern = (
+            str(Path(source).expanduser()) if Path(source).expanduser().is_absolute() else str(project.root / source)
+        )
+        found = [Path(p) for p in glob.glob(pattern, recursive=True) if Path(p).is_file()]  # noqa: PTH207 - patterns may be absolute
+        if not found:
+            raise DataError(
+                f"{shown(project.path)}: data.source: {source!r} matches no file under {shown(project.root)}/. "
+                "Expected at least one .parquet, .csv or .csv.gz file; a relative path starts at that folder."
+            )
+        files.update(found)
+    for path in sorted(files):
+        if not path.name.endswith(_FORMATS):
+            raise DataError(f"{shown(path)}: expected a file that ends in {', '.join(_FORMATS)}.")
+    return sorted(files)
+
+
+def index_source(
+    project: LoadedProject,
+    known: Mapping[str, str],
+    progress: Callable[[str], None] = lambda _: None,
+) -> Source:
+    """Look at every file, read those that are new or changed since `known` (path -> FileIndex as JSON).
+
+    Raises DataError for a file that cannot be read, and where the target, time or id column is nowhere.
+    """
+    settings = _settings_digest(project.spec.data)
+    files: list[FileIndex] = []
+    scanned: list[FileIndex] = []
+    for path in find_files(project):
+        stat = path.stat()
+        index = _remembered(known.get(str(path)), stat.st_size, stat.st_mtime_ns, settings)
+        if index is None:
+            progress(shown(path))
+            index = scan_file(str(path), stat.st_size, stat.st_mtime_ns, settings, project.spec.data)
+            scanned.append(index)
+        files.append(index)
+    schema = Schema(())
+    for file in files:
+        schema = schema.united(file.schema)
+    data = project.spec.data
+    for role in ("target", "time", "id", "group"):
+        name = getattr(data, role)
+        if name is not None and schema.kind(name) is None:
+            raise DataError(
+                f"{shown(project.path)}: data.{role}: no column {name!r} in {data.source}. "
+                f"Columns found: {', '.join(map(repr, schema.names[:40]))}."
+            )
+    batches = _assemble(files, data)
+    if not batches:
+        raise DataError(f"{data.source}: no rows in {len(files)} files; expected at least one.")
+    untimed = {f.path: f.untimed for f in files if f.untimed}
+    return Source(batches=batches, schema=schema, untimed=untimed, scanned=tuple(scanned))
+
+
+def scan_file(path: str, size: int, mtime_ns: int, settings: str, data: Data) -> FileIndex:
+    """Read one file once: which batches it holds, how many rows of each, and their fingerprints."""
+    schema = infer_schema(path)
+    columns = list(schema.names)
+    inputs = [c for c in columns if c != data.target and c not in data.exclude]
+    parts: dict[str, Part] = {}
+    untimed = 0
+    time = data.time if data.time in columns else None
+    if data.time and time is None:
+        raise DataError(
+            f"{path}: no time column {data.time!r}; expected it in every file. Found {', '.join(columns[:40])}."
+        )
+    for batch in read_file(path, schema, time=time, time_format=data.time_format, timezone=data.timezone):
+        keys, missing = _keys(batch, path, data)
+        untimed += int(missing.sum())
+        content, narrow = hash_rows(batch, columns), hash_rows(batch, inputs)
+        labels = batch.schema.get_field_index(data.target)
+        labelled = np.zeros(batch.num_rows, bool) if labels < 0 else ~_missing(batch.column(labels))
+        stamps = _stamps(batch, time)
+        for key in pd.unique(keys[~missing]):
+            mask = (keys == key) & ~missing
+            part = Part(
+                rows=int(mask.sum()),
+                labelled=int((labelled & mask).sum()),
+                content=sum_where(content, mask),
+                inputs=sum_where(narrow, mask),
+                first=None if stamps is None else _iso(stamps[mask].min()),
+                last=None if stamps is None else _iso(stamps[mask].max()),
+            )
+            parts[key] = _merge(parts[key], part) if key in parts else part
+    return FileIndex(path, size, mtime_ns, settings, schema, parts, untimed)
+
+
+def table_of(batch: Batch, data: Data, as_of: datetime | None) -> TableRef:
+    """A reference to the batch's rows, with the labels that are known as of a moment (None: all)."""
+    by_time = data.time is not None and data.cut not in ("file", "all")
+    return TableRef(
+        batch=batch.key,
+        files=batch.files,
+        schema=batch.schema,
+        target=data.target,
+        time=data.time,
+        time_format=data.time_format,
+        timezone=data.timezone,
+        start=batch.start if by_time else None,
+        end=batch.end if by_time else None,
+        as_of=as_of,
+        label_delay=data.label_delay,
+    )
+
+
+def _remembered(text: str | None, size: int, mtime_ns: int, settings: str) -> FileIndex | None:
+    if text is None:
+        return None
+    index = FileIndex.from_json(text)
+    same = (index.size, index.mtime_ns, index.settings) == (size, mtime_ns, settings)
+    return index if same else None
+
+
+def _settings_digest(data: Data) -> str:
+    keys: dict[str, Any] = {
+        "form": 1, "target": data.target, "time": data.time, "time_format": data.time_format,
+        "timezone": data.timezone, "cut": data.cut, "exclude": sorted(data.exclude),
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _missing(array: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.asarray(array.is_null(nan_is_null=True))
+
+
+def _stamps(batch: pa.RecordBatch, time: str | None) -> pd.Series[Any] | None:
+    return None if time is None else batch.column(time).to_pandas()
+
+
+def _keys(batch: pa.RecordBatch, path: str, data: Data) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Per row the key of its batch, and whether its time is missing where time cuts batches."""
+    none = np.zeros(batch.num_rows, bool)
+    if data.cut == "all":
+        return np.full(batch.num_rows, "all", object), none
+    if data.cut == "file":
+        return np.full(batch.num_rows, _stem(path), object), none
+    times = batch.column(data.time).to_pandas()
+    local = times.dt.tz_convert(data.timezone)
+    missing = times.isna().to_numpy()
+    form = {"hour": "%Y-%m-%dT%H%z", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}[data.cut]
+    if data.cut == "hour":
+        floors = times.dt.floor("h").dt.tz_convert(data.timezone)
+    else:
+        floors = local.dt.tz_localize(None).dt.normalize()
+    codes, uniques = pd.factorize(floors)
+    names = np.array([*(u.strftime(form) for u in uniques), ""], object)
+    return names[codes], missing
+
+
+def _stem(path: str) -> str:
+    name = Path(path).name
+    for ending in sorted(_FORMATS, key=len, reverse=True):
+        if name.endswith(ending):
+            return name[: -len(ending)]
+    return name
+
+
+def _iso(stamp: Any) -> str | None:
+    return None if pd.isna(stamp) else stamp.isoformat()
+
+
+def _merge(a: Part, b: Part) -> Part:
+    firsts = [x for x in (a.first, b.first) if x]
+    lasts = [x for x in (a.last, b.last) if x]
+    return Part(
+        rows=a.rows + b.rows,
+        labelled=a.labelled + b.labelled,
+        content=a.content.plus(b.content),
+        inputs=a.inputs.plus(b.inputs),
+        first=min(firsts, key=datetime.fromisoformat) if firsts else None,
+        last=max(lasts, key=datetime.fromisoformat) if lasts else None,
+    )
+
+
+def _assemble(files: list[FileIndex], data: Data) -> tuple[Batch, ...]:
+    parts: dict[str, list[tuple[FileIndex, Part]]] = {}
+    for file in files:
+        for key, part in file.parts.items():
+            parts.setdefault(key, []).append((file, part))
+    if data.cut == "file":
+        for key, found in parts.items():
+            if len(found) > 1:
+                raise DataError(
+                    f"batch: file: two files are named {key!r}: {found[0][0].path} and {found[1][0].path}. "
+                    "Each file is a batch of its own and needs a name of its own."
+                )
+    batches = [_batch(key, found, data) for key, found in parts.items()]
+    earliest = datetime.min.replace(tzinfo=data.zone)
+    return tuple(sorted(batches, key=lambda b: (b.start or earliest, b.key)))
+
+
+def _batch(key: str, found: list[tuple[FileIndex, Part]], data: Data) -> Batch:
+    schema = Schema(())
+    whole: Part | None = None
+    for file, part in found:
+        schema = schema.united(file.schema)
+        whole = part if whole is None else _merge(whole, part)
+    assert whole is not None
+    if data.time in schema.names:
+        columns = tuple(replace(c, kind="datetime_utc") if c.name == data.time else c for c in schema.columns)
+        schema = Schema(columns)
+    start, end = _period(key, whole, data)
+    inputs = [c for c in schema.names if c != data.target and c not in data.exclude]
+    return Batch(
+        key=key,
+        start=start,
+        end=end,
+        rows=whole.rows,
+        labelled=whole.labelled,
+        content=whole.content.digest(schema, schema.names),
+        inputs=whole.inputs.digest(schema, inputs),
+        schema=schema,
+        files=tuple(f.path for f, _ in found),
+        last=datetime.fromisoformat(whole.last) if whole.last else None,
+    )
+
+
+def _period(key: str, part: Part, data: Data) -> tuple[datetime | None, datetime | None]:
+    if data.time is None or part.first is None or part.last is None:
+        return None, None
+    if data.cut in ("file", "all"):
+        return datetime.fromisoformat(part.first), datetime.fromisoformat(part.last)
+    first = pd.Timestamp(part.first)
+    if data.cut == "hour":
+        start = first.floor("h")
+        return start.to_pydatetime(), (start + pd.Timedelta(hours=1)).to_pydatetime()
+    day = first.tz_convert(data.timezone).tz_localize(None).normalize()
+    if data.cut == "week":
+        day, after = day - pd.Timedelta(days=day.weekday()), day + pd.Timedelta(days=7 - day.weekday())
+    elif data.cut == "month":
+        day, after = day.replace(day=1), (day.replace(day=1) + pd.offsets.MonthBegin(1))
+    else:
+        after = day + pd.Timedelta(days=1)
+    return _utc(day, data), _utc(after, data)
+
+
+def _utc(wall: pd.Timestamp, data: Data) -> datetime:
+    local = wall.tz_localize(data.timezone, ambiguous=True, nonexistent="shift_forward")
+    moment: datetime = local.tz_convert("UTC").to_pydatetime()
+    return moment
+
+
+def iterate_tables(batches: tuple[Batch, ...], data: Data, as_of: datetime | None) -> Iterator[TableRef]:
+    """The tables of several batches, in their order."""
+    for batch in batches:
+        yield table_of(batch, data, as_of)
+
+
+@stage("read source")
+def read_source(project: LoadedProject, known: Mapping[str, str]) -> Source:
+    """The source as it is now; see `index_source`."""
+    return index_source(project, known)

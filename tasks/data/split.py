@@ -1,0 +1,183 @@
+"""Which rows fit, which calibrate, which judge. Time goes forward, and the rows of one group stay together."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tasks.config import LoadedProject
+from tasks.data.fingerprint import hash_rows
+from tasks.errors import DataError
+from tasks.results import Split, TrainingFrame
+from tasks.stage import stage
+
+Positions = NDArray[np.int64]
+
+
+def split_training_rows(rows: TrainingFrame, project: LoadedProject) -> Split:
+    """Set test and calibration rows apart, and cut folds within the rest.
+
+    By time: the newest rows test, those before them calibrate, and each fold validates on rows after those it fits,
+    with cuts at midnight (data.timezone) where there are days enough. By chance or by group: a hash of the id (of
+    the group) decides, so that a test row stays one for life. Raises DataError where a part lacks a class.
+    """
+    spec = project.spec
+    if project.spec.split_how == "time":
+        split = _by_time(rows, project)
+    else:
+        split = _by_hash(rows, project)
+    if rows.task != "regression":
+        for part, positions in (("fit", split.fit), ("test", split.test)):
+            _check_classes(rows, positions, part, spec.data.target)
+    return split
+
+
+def _by_time(rows: TrainingFrame, project: LoadedProject) -> Split:
+    spec = project.spec
+    assert rows.time is not None
+    local = rows.time.dt.tz_convert(spec.data.timezone)
+    days = local.dt.tz_localize(None).dt.normalize()
+    moment = rows.time.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
+    day = days.to_numpy().astype("datetime64[D]").astype(np.int64)
+    by_day = len(np.unique(day)) >= 10 * spec.split.folds
+    when = day if by_day else moment
+    if rows.group is not None:  # a group goes where its newest row goes
+        when = pd.Series(when).groupby(rows.group.to_numpy(), dropna=False).transform("max").to_numpy()
+    everything = np.arange(len(when))
+    before, test = _cut(when, everything, 1 - spec.split.test)
+    fit, calibration = _cut(when, before, 1 - spec.split.calibration)
+    folds = []
+    segments = _segments(when, fit, spec.split.folds + 1)
+    for i in range(1, len(segments)):
+        folds.append((np.concatenate(segments[:i]), segments[i]))
+    folds = [f for f in folds if _has_classes(rows, f[0]) and _has_classes(rows, f[1])] or [_halves(when, fit)]
+    blocks = (
+        tuple(str(g) for g in rows.group.to_numpy()[test])
+        if rows.group is not None
+        else tuple(days.dt.strftime("%Y-%m-%d").to_numpy()[test])
+    )
+    first, last = local.iloc[test].min(), local.iloc[test].max()
+    how = (
+        f"by time: {len(test):,} test rows from {first:%Y-%m-%d} to {last:%Y-%m-%d}, "
+        f"after {len(calibration):,} calibration and {len(fit):,} fitting rows"
+    )
+    return _make(fit, calibration, test, folds, how, blocks)
+
+
+def _by_hash(rows: TrainingFrame, project: LoadedProject) -> Split:
+    spec = project.spec
+    by_group = rows.group is not None
+    if by_group:
+        assert rows.group is not None
+        names, of = rows.group.astype(str), "group"
+    elif spec.data.id:
+        names, of = rows.frame[spec.data.id].astype(str), "id"
+    else:
+        names, of = _row_names(rows), "row content"
+    seed = spec.train.seed
+    share = _shares(names, f"{spec.name}:test")  # not the seed: a test row stays one for life
+    test = np.flatnonzero(share < spec.split.test)
+    rest = np.flatnonzero(share >= spec.split.test)
+    inner = _shares(names.iloc[rest], f"{spec.name}:{seed}:calibration")
+    calibration, fit = rest[inner < spec.split.calibration], rest[inner >= spec.split.calibration]
+    fold = np.floor(_shares(names.iloc[fit], f"{spec.name}:{seed}:fold") * spec.split.folds)
+    folds = [(fit[fold != k], fit[fold == k]) for k in range(spec.split.folds)]
+    folds = [f for f in folds if _has_classes(rows, f[0]) and _has_classes(rows, f[1])]
+    if not folds:
+        raise DataError(
+            f"split: the {len(fit):,} fitting rows are too few for {spec.split.folds} folds with every class."
+        )
+    blocks = tuple(names.to_numpy()[test]) if by_group else None
+    how = f"by a hash of the {of}: {len(test):,} test, {len(calibration):,} calibration and {len(fit):,} fitting rows"
+    return _make(fit, calibration, test, folds, how, blocks)
+
+
+def _shares(names: pd.Series[Any], salt: str) -> NDArray[np.float64]:
+    """A number in [0, 1) per name, the same for ever."""
+    key = hashlib.sha256(salt.encode()).hexdigest()[:16]
+    hashed = pd.util.hash_array(names.to_numpy(dtype=object), hash_key=key, categorize=True)
+    return np.asarray(hashed, np.uint64).astype(np.float64) / 2.0**64
+
+
+def _row_names(rows: TrainingFrame) -> pd.Series[Any]:
+    batch = pa.RecordBatch.from_pandas(rows.frame[list(rows.features)], preserve_index=False)
+    columns = []
+    for column in batch.columns:
+        plain = column.cast(pa.string()) if pa.types.is_large_string(column.type) else column
+        columns.append(plain)
+    batch = pa.RecordBatch.from_arrays(columns, names=list(rows.features))
+    return pd.Series(hash_rows(batch, list(rows.features)).astype(str))
+
+
+def _cut(when: Positions, positions: Positions, share: float) -> tuple[Positions, Positions]:
+    """Positions up to the cut and after it; rows of one moment stay together, and neither side is empty."""
+    times = np.sort(when[positions])
+    values = np.unique(times)
+    if len(values) < 2:
+        raise DataError(
+            f"split: all {len(positions):,} rows have one time; expected several to split by time. "
+            "Set split.how: random."
+        )
+    cut = times[min(int(len(times) * share), len(times) - 1)]
+    cut = min(max(cut, values[1]), values[-1])
+    return positions[when[positions] < cut], positions[when[positions] >= cut]
+
+
+def _segments(when: Positions, positions: Positions, count: int) -> list[Positions]:
+    values = np.sort(when[positions])
+    edges = np.unique([values[int(len(values) * i / count)] for i in range(1, count)])
+    segment = np.searchsorted(edges, when[positions], side="right")
+    return [positions[segment == s] for s in range(len(edges) + 1) if (segment == s).any()]
+
+
+def _halves(when: Positions, positions: Positions) -> tuple[Positions, Positions]:
+    return _cut(when, positions, 0.7)
+
+
+def _has_classes(rows: TrainingFrame, positions: Positions) -> bool:
+    if len(positions) == 0:
+        return False
+    return rows.task == "regression" or rows.target.iloc[positions].nunique() == len(rows.classes)
+
+
+def _check_classes(rows: TrainingFrame, positions: tuple[int, ...], part: str, name: str) -> None:
+    counts = rows.target.iloc[list(positions)].value_counts()
+    if len(counts) < len(rows.classes):
+        lacking = [rows.classes[i] for i in range(len(rows.classes)) if i not in counts.index]
+        raise DataError(
+            f"split: none of the {len(positions):,} {part} rows has {name} = {lacking[0]!r}; expected every class. "
+            "Give more rows, a larger split.test, or split.how: random."
+        )
+
+
+def _make(
+    fit: Positions,
+    calibration: Positions,
+    test: Positions,
+    folds: list[tuple[Positions, Positions]],
+    how: str,
+    blocks: tuple[str, ...] | None,
+) -> Split:
+    return Split(
+        fit=_tuple(fit),
+        calibration=_tuple(calibration),
+        test=_tuple(test),
+        folds=tuple((_tuple(a), _tuple(b)) for a, b in folds),
+        how=how,
+        blocks=blocks,
+    )
+
+
+def _tuple(positions: Positions) -> tuple[int, ...]:
+    return tuple(positions.tolist())
+
+
+@stage("split")
+def split_rows(rows: TrainingFrame, project: LoadedProject) -> Split:
+    """Fit, calibration and test rows, and folds; see `split_training_rows`."""
+    return split_training_rows(rows, project)
