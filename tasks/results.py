@@ -181,6 +181,28 @@ class Soundness:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """The challenger against another prediction on the same rows: the paired gain of one metric.
+
+    `gain` above 0 means that the challenger is better, whatever the metric's direction. `low` and `high` are one-sided
+    bounds, each at `confidence` by itself; nan where the rows make too few blocks to say anything.
+    """
+
+    metric: str
+    other: str  # what it is compared with: "champion", "constant prediction"
+    gain: float
+    low: float
+    high: float
+    confidence: float
+    method: str
+    rows: int
+    blocks: int
+    effective_blocks: float
+    standard_error: float
+    rows_needed: int | None = None  # rows in all for 80% power; None where that cannot be computed
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A challenger on its test rows."""
 
@@ -191,6 +213,12 @@ class Evaluation:
     champion: MetricValue | None  # the champion's metric on the same rows
     curves: Mapping[str, Any] = field(default_factory=dict)  # ROC, PR, calibration: lists of points
     importance: Mapping[str, float] = field(default_factory=dict)  # fall of the metric when a feature is permuted
+    metric_name: str = ""  # the metric that gates compare
+    block_unit: str = ""  # such as "18 days"
+    against_baseline: Comparison | None = None
+    against_champion: Comparison | None = None
+    problem: str = ""  # why the challenger could not be judged on its test rows; its metrics are nan then
+    champion_problem: str = ""  # why the champion could not be compared on them
 
     def metric(self, name: str) -> MetricValue:
         """The metric of that name; KeyError where it was not computed."""
@@ -235,7 +263,8 @@ class ScoredBatch:
     rows: int
     skipped: int  # rows in quarantine
     path: Path
-    mean_prediction: float
+    mean_prediction: float  # of the number: probability of the positive class, of the likeliest one, or the value
+    content: str = ""  # the batch's input fingerprint, as given
 
 
 @dataclass(frozen=True)

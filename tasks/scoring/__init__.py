@@ -1,1 +1,1 @@
-
+"""Predictions for each new batch, one whole file per batch."""

@@ -1,0 +1,95 @@
+"""Files that are there whole or not at all, under names that a stranger's key cannot turn into a path."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from tasks.errors import InfrastructureError
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def safe_name(key: str, *parts: str | bytes) -> str:
+    """A file name for a key of any content: its readable part, and a hash that tells it from every other.
+
+    `parts` go into the hash: two contents under one key get two names. At most 53 characters, no dot in front.
+    """
+    digest = hashlib.blake2b(digest_size=6)
+    for part in (key, *parts):
+        raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    readable = _UNSAFE.sub("-", key).strip("-")[:40].strip("-")
+    return f"{readable or 'batch'}-{digest.hexdigest()}"
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file to a temporary name beside it; only where the block ends without an error is it renamed to `path`.
+
+    The temporary file is locked while its writer lives, so that one whose writer died is told apart and removed by
+    the next writer in the folder. Raises InfrastructureError where the disk refuses (full, read-only, no permission).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent)
+        temporary, file = _open_locked(path)
+        try:
+            with file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.replace(path)
+            _sync_folder(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InfrastructureError(
+            f"{path}: cannot be written: {error.strerror or error}. Nothing half-written stands under that name; "
+            "make room or give permission, and run again."
+        ) from error
+
+
+def _open_locked(path: Path) -> tuple[Path, BinaryIO]:
+    while True:
+        temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}.tmp"
+        file = temporary.open("xb")
+        _try_lock(file)
+        # Between open and lock another writer may have taken the file for a dead one's and removed it.
+        if os.fstat(file.fileno()).st_nlink:
+            return temporary, file
+        file.close()
+
+
+def _try_lock(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held by a living writer, or a file system without locks
+        return False
+    return True
+
+
+def _sweep(folder: Path) -> None:
+    for left in folder.glob(".*.tmp"):
+        try:
+            with left.open("rb+") as file:
+                if _try_lock(file):
+                    left.unlink(missing_ok=True)
+        except FileNotFoundError:
+            continue
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
