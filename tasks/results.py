@@ -139,6 +139,9 @@ class FittedModel:
     threshold: float | None
     calibration: str  # "isotonic", "sigmoid", "none: ..." with the reason
     fit_seconds: float
+    choice: str = ""  # one sentence: why this candidate
+    threshold_how: str = ""  # one sentence: where the threshold comes from
+    dropped_features: Mapping[str, str] = field(default_factory=dict)  # column -> why no model sees it
 
 
 # ---------------------------------------------------------------- evaluation
