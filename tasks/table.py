@@ -210,7 +210,8 @@ def infer_schema(path: str) -> Schema:
             arrow = pq.read_schema(path)
         _no_repeats(path, arrow.names)
         return Schema(tuple(Column(f.name, _kind_of(f.type)) for f in arrow))
-    kinds: dict[str, Kind] = {}
+    with _data_errors(path):
+        kinds: dict[str, Kind] = dict.fromkeys(_csv_names(path), "empty")
     for batch in _raw_batches(path, CHUNK_ROWS, None):
         for name in batch.schema.names:
             kinds[name] = unite_kinds(kinds.get(name, "empty"), _text_kind(batch.column(name), kinds.get(name)))

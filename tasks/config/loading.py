@@ -72,7 +72,7 @@ def load_project(project: str | Path, overrides: Sequence[str] = ()) -> LoadedPr
     try:
         spec = Project.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(_explain(path, raw, error)) from None
+        raise ConfigError(explain(path, error, Project)) from None
     root = path.parent.parent if path.parent.name == "configs" else path.parent
     return LoadedProject(spec=spec, path=path, root=root, home=find_home(root), overrides=tuple(overrides))
 
@@ -139,14 +139,15 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
     node[parts[-1]] = parsed
 
 
-def _explain(path: Path, raw: Any, error: ValidationError) -> str:
+def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:
+    """What pydantic found wrong with a file, a line for each fault: file, key, what was expected, what was found."""
     lines = []
     for item in error.errors():
         location = [p for p in item["loc"] if not (isinstance(p, str) and p.startswith(("function-", "constrained-")))]
         key = ".".join(str(p) for p in location)
         where = f"{shown(path)}: {key or '(the whole file)'}"
         if item["type"] == "extra_forbidden":
-            known = _known_keys(location[:-1])
+            known = _known_keys(location[:-1], model)
             close = difflib.get_close_matches(str(location[-1]), known, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else f" Known here: {', '.join(known)}."
             lines.append(f"{where}: unknown key.{hint}")
@@ -160,8 +161,7 @@ def _explain(path: Path, raw: Any, error: ValidationError) -> str:
     return "\n".join(dict.fromkeys(lines))
 
 
-def _known_keys(location: Sequence[Any]) -> list[str]:
-    model: type[BaseModel] = Project
+def _known_keys(location: Sequence[Any], model: type[BaseModel]) -> list[str]:
     for part in location:
         field = model.model_fields.get(str(part))
         if field is None:

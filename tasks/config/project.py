@@ -154,7 +154,9 @@ class Costs(Section):
     """What a wrong decision costs, in any one unit. Given, they set the decision threshold."""
 
     false_positive: Annotated[float, Field(gt=0)]
+    """Of a negative row that is called positive."""
     false_negative: Annotated[float, Field(gt=0)]
+    """Of a positive row that is called negative."""
 
 
 class Train(Section):
@@ -171,25 +173,31 @@ class Train(Section):
     """Calibration on rows of their own. `auto`: isotonic from 2,000 rows of the rarer class, sigmoid from 100,
     else none."""
     costs: Costs | None = None
+    """Leave out where no cost is known: the threshold is then .5."""
     plots: bool = True
     """Draw ROC, precision-recall, calibration and importance for the MLflow run."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """The same rows, settings and seed give the same model."""
 
 
 class ChampionGate(Section):
     """How a challenger is compared with the champion, on the challenger's test rows."""
 
     rule: Literal["better", "not_worse"] = "not_worse"
+    """`better`: shown to be better. `not_worse`: shown not to be worse by more than the margin."""
     margin: Annotated[float, Field(ge=0)] = 0.005
     """`not_worse` allows the metric to be lower by at most this much."""
     confidence: Annotated[float, Field(ge=0.8, le=0.999)] = 0.95
+    """Of the one-sided bound that decides."""
 
 
 class Limits(Section):
     """What a model may cost to run."""
 
     predict_ms_per_1k_rows: Annotated[float, Field(gt=0)] = 200.0
+    """Milliseconds to score 1,000 rows on one core."""
     size_mb: Annotated[float, Field(gt=0)] = 100.0
+    """Megabytes of the stored model."""
 
 
 class Gates(Section):

@@ -1,0 +1,219 @@
+"""What a turn has to do: every step with whether it is due, and why. Reads the ledger and the source's index only.
+
+No flow runs for this, and no vendor is imported: it is also how `up to date` is answered at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from tasks.config import LoadedProject
+from tasks.data.snapshot import snapshot_key
+from tasks.data.source import Batch
+from tasks.errors import ConfigError
+from tasks.ledger import Entry, Ledger
+
+Action = Literal["validate", "train", "release", "score", "monitor"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a turn: due or not, and why. `subject` is a batch's key, or the version or `challenger`."""
+
+    action: Action
+    subject: str
+    due: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What a training looks at: batches, and the moment as of which labels are known."""
+
+    batches: tuple[Batch, ...]
+    as_of: datetime | None
+    before: str | None = None  # the batch that is left for scoring
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of a turn, in their order."""
+
+    as_of: datetime
+    visible: tuple[Batch, ...]
+    steps: tuple[Step, ...]
+    waiting: tuple[str, ...] = field(default=())  # what a person should know although nothing is due
+
+    @property
+    def due(self) -> tuple[Step, ...]:
+        """The steps to be done."""
+        return tuple(s for s in self.steps if s.due)
+
+
+def plan_turn(project: LoadedProject, ledger: Ledger, batches: tuple[Batch, ...], as_of: datetime) -> Plan:
+    """Look at what exists and say what is missing, in order. ConfigError for a moment before the newest batch done."""
+    visible = tuple(b for b in batches if b.visible(as_of))
+    done = done_batches(ledger, project.name)
+    _check_forward(project, batches, done, as_of)
+    steps: list[Step] = []
+    waiting: list[str] = []
+    if not visible:
+        first = min((b.end for b in batches if b.end), default=None)
+        waiting.append(f"no batch is complete yet; the first is on {first:%Y-%m-%d %H:%M %Z}" if first else "no batch")
+        return Plan(as_of, visible, (), tuple(waiting))
+    champion = ledger.champion(project.name)
+    pending = pending_release(ledger, project.name)
+    if pending is not None:
+        steps.append(Step("release", str(pending.subject), True, "passed its gates; its release was cut off"))
+    steps.append(_plan_training(project, ledger, visible, as_of, champion is not None, pending))
+    if champion is None and pending is None and not steps[-1].due:
+        waiting.append("no champion yet: " + steps[-1].why)
+    walked = to_walk(ledger, project.name, visible)
+    for batch in walked:
+        steps.extend(_plan_batch(project, ledger, batch, as_of, champion is not None))
+    return Plan(as_of, visible, tuple(steps), tuple(waiting))
+
+
+def first_cut(visible: tuple[Batch, ...], as_of: datetime) -> Cut:
+    """With no champion yet: all batches but the newest, as of its start; the only one where there is no other."""
+    if len(visible) == 1:
+        return Cut(visible, as_of if visible[0].end else None)
+    *earlier, newest = visible
+    if newest.start is None:
+        return Cut(tuple(earlier), None, newest.key)
+    ends = [b.end for b in earlier if b.end]
+    return Cut(tuple(earlier), max([newest.start, *ends]), newest.key)
+
+
+def to_walk(ledger: Ledger, name: str, visible: tuple[Batch, ...]) -> tuple[Batch, ...]:
+    """The batches that are scored and monitored: those after what the first champion learned from."""
+    first = next((e for e in ledger.entries(name, step="train") if e.outcome == "promote"), None)
+    if first is None:
+        return visible[-1:]
+    learned = set(first.payload["batches"]) | set(first.payload.get("refused", ()))
+    last = max((i for i, b in enumerate(visible) if b.key in learned), default=-1)
+    after = visible[last + 1 :]
+    return visible if not after and len(visible) == 1 else after
+
+
+def done_batches(ledger: Ledger, name: str) -> frozenset[str]:
+    """Keys of the batches that were scored or monitored."""
+    entries = [*ledger.entries(name, step="score"), *ledger.entries(name, step="monitor")]
+    return frozenset(str(e.subject) for e in entries)
+
+
+def pending_release(ledger: Ledger, name: str) -> Entry | None:
+    """The newest training whose verdict was not followed by a release entry: it was cut off in between."""
+    newest = ledger.latest(name, step="train")
+    if newest is None:
+        return None
+    decided = any(e.seq > newest.seq for e in ledger.entries(name, step="release") if e.subject == newest.subject)
+    return None if decided else newest
+
+
+def validate_key(project: LoadedProject, batch: Batch) -> str:
+    """The key of a batch's check: its content, the contract, and what the contract's text does not say."""
+    path = project.contract_path
+    text = path.read_text(encoding="utf-8") if path is not None and path.is_file() else ""
+    return digest("validate", batch.key, batch.content, text, project.spec.contract.max_quarantine)
+
+
+def training_key(project: LoadedProject, cut: Cut) -> str:
+    """The key of a training: its rows, the contract that chose them, and the sections that it reads."""
+    validated = [validate_key(project, b) for b in cut.batches]
+    return digest("train", snapshot_key(cut.batches, cut.as_of), validated, specification(project))
+
+
+def score_key(batch: Batch) -> str:
+    """The key of a batch's scoring: what a model sees of it. A batch is scored once, by the champion of its turn."""
+    return digest("score", batch.key, batch.inputs)
+
+
+def monitor_key(project: LoadedProject, batch: Batch, as_of: datetime) -> str:
+    """The key of a window: its rows with their labels, and whether all of these are known."""
+    complete = batch.labels_complete(as_of, project.spec.data.label_delay)
+    return digest("monitor", batch.key, batch.content, complete)
+
+
+def specification(project: LoadedProject) -> str:
+    """Digest of the sections that decide what a training makes."""
+    spec = project.spec
+    data = spec.data.model_dump_json(exclude={"source"})
+    train = spec.train.model_dump_json(exclude={"plots"})
+    return digest(data, spec.split.model_dump_json(), train)
+
+
+def digest(*parts: object) -> str:
+    """A short hash of plain values."""
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:24]
+
+
+def _plan_training(
+    project: LoadedProject,
+    ledger: Ledger,
+    visible: tuple[Batch, ...],
+    as_of: datetime,
+    has_champion: bool,
+    pending: Entry | None,
+) -> Step:
+    if pending is not None:
+        return Step("train", "challenger", False, f"version {pending.subject} is trained and waits for its release")
+    newest = ledger.latest(project.name, step="train")
+    if has_champion:
+        if newest is not None and newest.payload.get("specification") != specification(project):
+            return Step("train", "challenger", True, "the project file changed what is trained since the last training")
+        return Step("train", "challenger", False, "there is a champion, and the project file asks for the same model")
+    done = ledger.find(project.name, "train", training_key(project, first_cut(visible, as_of)))
+    if done is None:
+        return Step("train", "challenger", True, "no champion yet")
+    return Step("train", "challenger", False, f"version {done.subject} of the same rows ended {done.outcome}")
+
+
+def _plan_batch(
+    project: LoadedProject, ledger: Ledger, batch: Batch, as_of: datetime, has_champion: bool
+) -> Sequence[Step]:
+    name, key = project.name, batch.key
+    checked = ledger.find(name, "validate", validate_key(project, batch))
+    scored = ledger.latest(name, step="score", subject=key)
+    steps = []
+    score_due = scored is None or scored.key != score_key(batch)
+    window = ledger.find(name, "monitor", monitor_key(project, batch, as_of))
+    refused = checked is not None and checked.outcome == "refused"
+    if checked is not None:
+        steps.append(Step("validate", key, False, f"{checked.outcome} before, and neither rows nor contract changed"))
+    elif score_due or window is None:
+        seen = ledger.latest(name, step="validate", subject=key)
+        steps.append(Step("validate", key, True, "new" if seen is None else "its rows or the contract changed"))
+    if refused:
+        steps.append(Step("score", key, False, "the batch was refused by its contract"))
+    elif score_due and not has_champion:
+        steps.append(Step("score", key, False, "no champion to score with"))
+    elif score_due:
+        why = "not scored yet" if scored is None else "its inputs changed: a new revision"
+        steps.append(Step("score", key, True, why))
+    else:
+        steps.append(Step("score", key, False, f"scored by version {scored.payload['version']}" if scored else ""))
+    if window is not None:
+        steps.append(Step("monitor", key, False, f"{window.outcome}, and no label came since"))
+    elif has_champion or refused:
+        seen = ledger.latest(name, step="monitor", subject=key)
+        steps.append(Step("monitor", key, True, "not monitored yet" if seen is None else "labels came since"))
+    return steps
+
+
+def _check_forward(
+    project: LoadedProject, batches: tuple[Batch, ...], done: frozenset[str], as_of: datetime
+) -> None:
+    late = [b for b in batches if b.key in done and b.end is not None and b.end > as_of]
+    if late:
+        zone = project.spec.data.zone
+        raise ConfigError(
+            f"as of {as_of.astimezone(zone):%Y-%m-%d %H:%M} lies before the end of batch {late[-1].key} "
+            f"({late[-1].end.astimezone(zone):%Y-%m-%d %H:%M}), which is already done. "  # type: ignore[union-attr]
+            "Expected that moment or a later one; to look at the past again, use another TRUEUP_HOME."
+        )

@@ -1,0 +1,94 @@
+"""The project file: defaults, overrides, and errors that say what to do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tasks.config import json_schema, load_project
+from tasks.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALLEST = "name: shop\ndata: {source: shop.csv, target: bought}\n"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "shop.yaml"
+    path.write_text(text)
+    return path
+
+
+def refusal(folder: Path, text: str, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_project(write(folder, text), overrides)
+    return str(caught.value)
+
+
+def test_three_keys_are_enough(tmp_path: Path) -> None:
+    project = load_project(write(tmp_path, SMALLEST))
+    assert (project.spec.data.cut, project.spec.split_how, project.root) == ("all", "random", tmp_path)
+
+
+def test_the_shipped_example_is_valid() -> None:
+    project = load_project(ROOT / "configs" / "flights.yaml")
+    assert project.root == ROOT
+    assert project.spec.data.label_delay == timedelta(days=1)
+    assert project.spec.contract.max_quarantine == 0.02
+    assert {"dep_delay", "arr_delay"} <= project.spec.data.not_features
+
+
+def test_a_name_is_found_in_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "shop.yaml").write_text(SMALLEST)
+    monkeypatch.chdir(tmp_path)
+    assert load_project("shop").root == tmp_path
+    with pytest.raises(ConfigError, match=r"Did you mean 'shop'\?"):
+        load_project("shpo")
+
+
+def test_overrides_are_validated_like_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, SMALLEST)
+    project = load_project(path, ["train.search.trials=5", "split.test=10%", "promotion=manual"])
+    assert (project.spec.train.search.trials, project.spec.split.test, project.spec.promotion) == (5, 0.1, "manual")
+    assert "found 'many'" in refusal(tmp_path, SMALLEST, "train.search.trials=many")
+    assert "expected key.path=value" in refusal(tmp_path, SMALLEST, "trials")
+    assert "holds a value" in refusal(tmp_path, SMALLEST, "name.first=x")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: shop\ndata: {source: a.csv, target: y}\ntrian: {}\n", "trian: unknown key. Did you mean 'train'?"),
+        ("name: shop\ndata: {source: a.csv, taget: y}\n", "data.taget: unknown key. Did you mean 'target'?"),
+        ("name: shop\ndata: {source: a.csv}\n", "data.target: this key is required"),
+        (SMALLEST + "train: {search: {trials: five}}\n", "train.search.trials: expected a valid integer"),
+        (SMALLEST + "train: {search: {trials: 0}}\n", "train.search.trials: expected greater than or equal to 1"),
+        (SMALLEST + "contract: {max_quarantine: 200%}\n", "contract.max_quarantine"),
+        (SMALLEST + "split: {how: time}\n", "split.how: time needs data.time"),
+        ("name: Shop Floor\ndata: {source: a.csv, target: y}\n", "name: "),
+        ("name: shop\ndata: {source: a.csv, target: y, batch: day}\n", "batch: day needs a time column"),
+        ("name: shop\ndata: {source: a.csv, target: y, timezone: Mars/Olympus}\n", "IANA time zone"),
+        ("name: shop\ndata: {source: a.csv, target: y, label_delay: soon}\n", "a duration such as"),
+        ("name: shop\ndata: {source: a.csv, target: y, exclude: [y]}\n", "also in exclude"),
+        ("- a\n- b\n", "found a list"),
+        ("name: [\n", "not valid YAML"),
+        ("", "found nothing"),
+    ],
+)
+def test_an_error_names_file_and_key(tmp_path: Path, text: str, said: str) -> None:
+    message = refusal(tmp_path, text)
+    assert said in message
+    assert "shop.yaml" in message
+
+
+def test_the_schema_describes_every_key() -> None:
+    schema = json_schema()
+    undescribed = [
+        f"{section}.{name}"
+        for section, part in schema["$defs"].items()
+        for name, field in part.get("properties", {}).items()
+        if "$ref" not in field and "description" not in field
+    ]
+    assert undescribed == []

@@ -1,0 +1,154 @@
+"""Snapshots and splits: nothing from the future, no row twice, no group on both sides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.data.snapshot import gather_training_rows
+from tasks.data.source import index_source
+from tasks.data.split import split_training_rows
+from tasks.errors import DataError
+from tasks.results import Split, TrainingFrame
+from tests.conftest import MakeProject, make_rows
+
+
+def prepare(project: object, as_of: object = None, **skip: list[int]) -> TrainingFrame:
+    batches = index_source(project, {}).batches  # type: ignore[arg-type]
+    positions = {b.key: np.array(skip.get("m" + b.key[-2:], []), np.int64) for b in batches}
+    return gather_training_rows(project, batches, as_of, positions)  # type: ignore[arg-type]
+
+
+def check_partition(split: Split, rows: int) -> None:
+    everything = [*split.fit, *split.calibration, *split.test]
+    assert sorted(everything) == list(range(rows))
+    for train, validation in split.folds:
+        assert not set(train) & set(validation)
+        assert {*train, *validation} <= set(split.fit)
+
+
+def test_by_time_goes_forward(make_project: MakeProject) -> None:
+    project = make_project()
+    rows = prepare(project)
+    split = split_training_rows(rows, project)
+    check_partition(split, len(rows.target))
+    assert rows.time is not None
+    time = rows.time
+    assert time.iloc[list(split.fit)].max() < time.iloc[list(split.calibration)].min()
+    assert time.iloc[list(split.calibration)].max() < time.iloc[list(split.test)].min()
+    for train, validation in split.folds:
+        assert time.iloc[list(train)].max() < time.iloc[list(validation)].min()
+    assert 0.1 < len(split.test) / len(rows.target) < 0.3
+    assert split.blocks is not None
+    assert len(split.blocks) == len(split.test)
+    assert len(set(split.blocks)) > 5
+
+
+@pytest.mark.parametrize("how", ["time", "group", "random"])
+def test_a_group_stays_together(make_project: MakeProject, how: str) -> None:
+    frame = make_rows(900)
+    rng = np.random.default_rng(3)
+    frame["shop"] = rng.integers(0, 60, 900)
+    project = make_project({"rows.parquet": frame}, data={"group": "shop"}, split={"how": how, "test": 0.3})
+    if how == "time":
+        frame["shop"] = np.arange(900) // 15
+        project = make_project({"rows.parquet": frame}, data={"group": "shop"}, split={"how": how})
+    rows = prepare(project)
+    split = split_training_rows(rows, project)
+    check_partition(split, 900)
+    assert rows.group is not None
+    parts = [set(rows.group.iloc[list(p)]) for p in (split.fit, split.calibration, split.test)]
+    assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
+    for train, validation in split.folds:
+        assert not set(rows.group.iloc[list(train)]) & set(rows.group.iloc[list(validation)])
+
+
+def test_a_random_test_row_stays_one_for_life(make_project: MakeProject) -> None:
+    frame = make_rows(800)
+    project = make_project({"rows.parquet": frame}, split={"how": "random"})
+    rows = prepare(project)
+    split = split_training_rows(rows, project)
+    check_partition(split, 800)
+    test = set(rows.frame["key"].iloc[list(split.test)])
+    more = pd.concat([frame.sample(frac=1, random_state=1), make_rows(300, seed=9)])
+    project = make_project({"rows.parquet": more}, split={"how": "random"}, train={"seed": 5})
+    rows = prepare(project)
+    again = set(rows.frame["key"].iloc[list(split_training_rows(rows, project).test)])
+    assert test == {k for k in again if k.startswith("row-0-")}
+
+
+def test_a_future_row_changes_nothing(make_project: MakeProject) -> None:
+    frame = make_rows(600)
+    project = make_project({"rows.parquet": frame}, data={"label_delay": "1d"})
+    batches = index_source(project, {}).batches[:2]
+    before = gather_training_rows(project, batches, batches[-1].end, {})
+    assert before.time is not None
+    assert before.time.max() <= pd.Timestamp(batches[-1].end) - pd.Timedelta(days=1)
+    spoiled = frame.copy()
+    future = spoiled["at"] > pd.Timestamp(batches[-1].end) - pd.Timedelta(days=1)
+    spoiled.loc[future, "bought"] = ~spoiled.loc[future, "bought"]
+    project = make_project({"rows.parquet": spoiled}, data={"label_delay": "1d"})
+    after = gather_training_rows(project, index_source(project, {}).batches[:2], batches[-1].end, {})
+    pd.testing.assert_frame_equal(before.frame, after.frame)
+    pd.testing.assert_series_equal(before.target, after.target)
+    assert before.snapshot == after.snapshot
+
+
+def test_quarantined_rows_are_left_out(make_project: MakeProject) -> None:
+    project = make_project()
+    whole, less = prepare(project), prepare(project, m02=[0, 3])
+    assert len(whole.target) - len(less.target) == 2
+    assert less.dropped == {"in quarantine": 2}
+    assert whole.snapshot != less.snapshot
+
+
+def refusal(make_project: MakeProject, frame: pd.DataFrame, **sections: object) -> str:
+    project = make_project({"rows.parquet": frame}, **sections)
+    with pytest.raises(DataError) as caught:
+        split_training_rows(prepare(project), project)
+    return str(caught.value)
+
+
+def test_what_cannot_be_learned_is_said(make_project: MakeProject) -> None:
+    frame = make_rows(200)
+    assert "without a known label" in refusal(make_project, frame.assign(bought=None))
+    assert "all 200 known labels are True" in refusal(make_project, frame.assign(bought=True))
+    assert "multiclass" in refusal(make_project, frame.assign(bought=np.arange(200) % 5))
+    assert "regression" in refusal(make_project, frame.assign(bought=np.linspace(0, 1, 200)))
+    assert "rows with a known label" in refusal(make_project, frame.head(20))
+    rare = np.zeros(200, bool)
+    rare[[0, 1, 2]] = True
+    assert "the rarer of False and True has 3 rows" in refusal(make_project, frame.assign(bought=rare))
+    early = np.zeros(200, bool)
+    early[:30] = True
+    assert "none of the" in refusal(make_project, frame.assign(bought=early))
+    assert "no feature column is left" in refusal(
+        make_project, frame, data={"exclude": ["size", "count", "colour", "member"]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "positive", "classes"),
+    [
+        (["no", "yes"], None, ("no", "yes")),
+        (["yes", "no"], "no", ("yes", "no")),
+        ([0, 1], None, (0, 1)),
+        (["<=50K", ">50K"], None, ("<=50K", ">50K")),
+        ([1.0, 2.0], 1, (2, 1)),
+    ],
+)
+def test_binary_classes(make_project: MakeProject, values: list[object], positive: object, classes: object) -> None:
+    frame = make_rows(200)
+    frame["bought"] = np.where(frame["bought"], values[1], values[0])
+    rows = prepare(make_project({"rows.parquet": frame}, data={"positive": positive}))
+    assert rows.classes == classes
+    assert set(rows.target.unique()) == {0, 1}
+
+
+def test_a_column_that_changes_its_type_is_named(make_project: MakeProject) -> None:
+    frame = make_rows(400, months=2)
+    february = frame["at"] >= "2024-02-01"
+    project = make_project({"a.csv": frame[~february], "b.csv": frame[february].assign(size="big")})
+    with pytest.raises(DataError, match="column 'size': string in batch 2024-02, number in the batches before"):
+        prepare(project)
