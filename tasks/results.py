@@ -59,6 +59,7 @@ class RuleResult:
     failed: int
     expected: str
     observed: str
+    severity: Literal["critical", "warning", "info"] = "critical"  # only a broken critical rule has consequences
 
 
 @dataclass(frozen=True)
