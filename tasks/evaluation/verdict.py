@@ -1,0 +1,110 @@
+"""All gates together: promote, hold or reject. There is one way to `promote`, and no way around a gate."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from tasks.config import Project
+from tasks.evaluation import gates as judged
+from tasks.results import Evaluation, GateResult, Outcome, Soundness, Verdict
+from tasks.stage import stage
+
+log = logging.getLogger(__name__)
+EXPECTED = ("baseline", "champion", "sound", "speed", "size")  # every verdict has all of these
+MAY_NOT_APPLY = frozenset({"champion"})  # where there is none yet
+
+
+def judge_evidence(
+    evaluation: Evaluation, soundness: Soundness | None, spec: Project, champion_state: str
+) -> tuple[GateResult, ...]:
+    """Every gate's result. A gate that breaks is inconclusive, so that an error holds and never releases."""
+    limits = spec.gates.limits
+    judges: dict[str, Callable[[], GateResult]] = {
+        "baseline": lambda: judged.judge_baseline(evaluation, spec.gates),
+        "champion": lambda: judged.judge_champion(evaluation, spec.gates.champion, champion_state),
+        "sound": lambda: judged.judge_soundness(soundness),
+        "speed": lambda: judged.judge_speed(soundness, limits),
+        "size": lambda: judged.judge_size(soundness, limits),
+    }
+    return tuple(_judge_closed(name, judge) for name, judge in judges.items())
+
+
+def decide(gates: Sequence[GateResult]) -> Verdict:
+    """`reject` where a gate fails; else `promote` where every expected gate passed; else `hold`.
+
+    A gate that is missing, there twice, of an unknown status, not applicable without leave, or passed without finite
+    numbers counts as inconclusive. Gates beyond the expected ones count like them.
+    """
+    checked = tuple(_check(gate) for gate in (*gates, *_absent(gates)))
+    failed = [g for g in checked if g.status == "fail"]
+    open_ = [g for g in checked if not _lets_pass(g)]
+    if failed:
+        return _conclude("reject", failed, checked)
+    if open_:
+        return _conclude("hold", open_, checked)
+    compared = next((g for g in checked if g.name == "champion" and g.status == "pass"), None)
+    deciding = compared or next(g for g in checked if g.name == "baseline")
+    return Verdict("promote", f"Every gate passed. {deciding.sentence}", checked, deciding.name)
+
+
+def _conclude(outcome: Outcome, against: Sequence[GateResult], checked: tuple[GateResult, ...]) -> Verdict:
+    first, *others = against
+    also = f" Also against it: {', '.join(g.name for g in others)}." if others else ""
+    return Verdict(outcome, first.sentence + also, checked, first.name)
+
+
+def _lets_pass(gate: GateResult) -> bool:
+    return gate.status == "pass" or (gate.status == "not_applicable" and gate.name in MAY_NOT_APPLY)
+
+
+def _absent(gates: Sequence[GateResult]) -> list[GateResult]:
+    count = Counter(g.name for g in gates)
+    missing = [GateResult(n, "inconclusive", f"The gate {n} was not judged.") for n in EXPECTED if not count[n]]
+    twice = [GateResult(n, "inconclusive", f"The gate {n} was judged {k} times.") for n, k in count.items() if k > 1]
+    return missing + twice
+
+
+def _check(gate: GateResult) -> GateResult:
+    """The gate itself, or an inconclusive one in its place where what it says cannot be relied on."""
+    if gate.status in ("fail", "inconclusive"):
+        return gate
+    if gate.status == "not_applicable" and gate.name in MAY_NOT_APPLY:
+        return gate
+    if gate.status != "pass":
+        why = f"{gate.status!r} is no answer that it may give"
+    elif gate.observed is None:
+        why = "it passed without a number"
+    elif any(
+        isinstance(v, float) and not math.isfinite(v) for v in (gate.observed, gate.limit, *gate.evidence.values())
+    ):
+        why = "it passed on a number that is not finite"
+    else:
+        return gate
+    return GateResult(
+        gate.name, "inconclusive", f"The gate {gate.name} does not count: {why}.", None, gate.limit, gate.evidence
+    )
+
+
+def _judge_closed(name: str, judge: Callable[[], GateResult]) -> GateResult:
+    try:
+        return judge()
+    except Exception as error:  # fail closed: whatever breaks a gate must hold the release
+        log.exception("gate %s broke", name)
+        return GateResult(
+            name, "inconclusive", f"The gate {name} could not be judged: {type(error).__name__}: {error}."
+        )
+
+
+@stage("decide")
+def judge_challenger(
+    evaluation: Evaluation, soundness: Soundness | None, spec: Project, champion_state: str
+) -> Verdict:
+    """The verdict on a challenger.
+
+    `champion_state` is "none" where the ledger has no champion, "compared", or "unreadable: why". `soundness` None
+    (the check itself failed) holds.
+    """
+    return decide(judge_evidence(evaluation, soundness, spec, champion_state))
