@@ -1,0 +1,115 @@
+"""From labelled rows to a finished challenger: search, fit, calibrate, set the threshold."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tasks.config import Project
+from tasks.errors import ConfigError, DataError
+from tasks.results import FittedModel, Split, TrainingFrame, Trial
+from tasks.stage import stage
+
+log = logging.getLogger(__name__)
+
+
+def fit_model(frame: TrainingFrame, split: Split, spec: Project, trials: Sequence[Trial]) -> FittedModel:
+    """Build the model that `trials` speak for, on `split.fit` and `split.calibration`; no test row is read.
+
+    The same rows, trials and seed give the same model. Raises ConfigError for settings that the task does not have,
+    DataError where the rows cannot be learned from.
+    """
+    from tasks.stats.metrics import find_metric
+    from tasks.training import calibration as cal
+    from tasks.training.candidates import find_candidates, make_pipeline
+    from tasks.training.features import plan_features
+    from tasks.training.search import choose_trial
+
+    train = spec.train
+    _check(frame, split, spec)
+    metric = find_metric(train.metric, frame.task)
+    trial, choice = choose_trial(trials, metric)
+    (candidate,) = find_candidates([trial.candidate], frame.task)
+    target = frame.target.to_numpy()
+    held = np.asarray(split.calibration, dtype=np.int64)
+    fit = np.asarray(split.fit, dtype=np.int64)
+    begun = time.monotonic()
+    method: cal.Method = "none"
+    text = "none: a regression target has no probabilities."
+    if frame.task != "regression":
+        method, text = cal.choose_calibration(
+            train.calibrate, target[held], len(np.unique(target[fit])), train.class_weight is not None
+        )
+    if method == "none":
+        fit = np.sort(np.concatenate([fit, held]))  # positions are in the order of use
+    rows = frame.frame.iloc[fit]
+    plan = plan_features(rows, frame.features)
+    estimator = make_pipeline(candidate, trial.params, plan, frame.task, train.seed, train.class_weight)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in the search: the gates judge the result
+        estimator.fit(rows, target[fit])
+        if method != "none":
+            estimator = cal.calibrate(estimator, frame.frame.iloc[held], target[held], method)
+    threshold, how = None, ""
+    if frame.task == "binary":
+        positives = int(target[fit].sum())
+        ratio = (len(fit) - positives) / positives if train.class_weight == "balanced" else 1.0
+        threshold, how = cal.choose_threshold(train.costs, method != "none", ratio)
+        if train.costs is not None:
+            estimator = cal.carry_threshold(estimator, threshold, rows, target[fit])
+    for name, why in plan.dropped.items():
+        log.info("feature %r is left out: %s", name, why)
+    return FittedModel(
+        estimator=estimator,
+        candidate=trial.candidate,
+        params=trial.params,
+        trials=tuple(trials),
+        features=plan.features,
+        task=frame.task,
+        classes=frame.classes,
+        metric=metric.name,
+        threshold=threshold,
+        calibration=text,
+        fit_seconds=time.monotonic() - begun,
+        choice=choice,
+        threshold_how=how,
+        dropped_features=plan.dropped,
+    )
+
+
+def _check(frame: TrainingFrame, split: Split, spec: Project) -> None:
+    if frame.task != "binary" and spec.train.costs is not None:
+        raise ConfigError(f"train.costs: costs of false positives need a binary target; this one is {frame.task}.")
+    if frame.task == "regression" and spec.train.class_weight is not None:
+        raise ConfigError("train.class_weight: a regression target has no classes to weigh.")
+    if frame.task != "regression":
+        found = frame.target.iloc[list(split.fit)].unique()
+        if len(found) < 2:
+            raise DataError(
+                f"The {len(split.fit)} rows to fit on hold one class only ({', '.join(map(str, found))}); two are"
+                " needed. Wait for labels of the other, or train on a longer period."
+            )
+
+
+@stage("train")
+def train_model(
+    frame: TrainingFrame,
+    split: Split,
+    spec: Project,
+    *,
+    trials: Sequence[Trial] | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> FittedModel:
+    """Search on the folds, then build the winner; with recorded `trials` (one at least) the search is not run again.
+
+    `progress` is called after each trial with the trials done, the trials planned and the best score so far.
+    """
+    from tasks.training.search import search_candidates
+
+    _check(frame, split, spec)
+    found = trials or search_candidates(frame, split, spec, progress=progress)
+    return fit_model(frame, split, spec, found)
