@@ -1,0 +1,153 @@
+"""Runs whose process was killed: they would stay Running for ever, so whoever comes next marks them Crashed."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+logger = logging.getLogger(__name__)
+
+AUTOMATION = "trueup: mark runs without a heartbeat Crashed"
+HEARTBEAT_SECONDS = 30
+SILENCE_SECONDS = 90
+
+_claim: ContextVar[IO[str] | None] = ContextVar("trueup_claim", default=None)
+
+
+@contextmanager
+def claimed(home: Path, api: str) -> Iterator[None]:
+    """Hold a claim on the runs that this process makes; `api` says where they are recorded.
+
+    A claim is a file whose lock the kernel frees when its process ends, however that happens.
+    """
+    folder = home / "prefect" / "running"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{os.getpid()}-{os.urandom(4).hex()}"
+    with path.open("x", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(json.dumps({"api": api, "pid": os.getpid()}) + "\n")
+        file.flush()
+        token = _claim.set(file)
+        try:
+            yield
+        finally:
+            _claim.reset(token)
+            path.unlink(missing_ok=True)
+
+
+def note_run(flow: Any, flow_run: Any, state: Any) -> None:
+    """A Prefect hook for runs that begin: puts the run on this process's claim, if it holds one."""
+    file = _claim.get()
+    if file is not None:
+        file.write(f"{flow_run.id}\n")
+        file.flush()
+
+
+def users_of(home: Path, api: str) -> list[int]:
+    """The processes that record their runs with a server right now."""
+    return sorted(head["pid"] for head, _ in _claims(home, dead=False) if head.get("api") == api)
+
+
+def mark_killed_runs(home: Path, api: str) -> int:
+    """Mark the runs of dead processes, and their task runs, Crashed; returns how many runs there were.
+
+    Runs that were recorded elsewhere are left for a command that uses that API. Nothing is imported, and nothing is
+    asked, where no process died.
+    """
+    marked = 0
+    for head, path in _claims(home, dead=True):
+        if head.get("api") not in (api, None):
+            continue
+        runs = path.read_text(encoding="utf-8").split("\n")[1:]
+        if any(runs):
+            from prefect.client.orchestration import get_client
+
+            with get_client(sync_client=True) as client:
+                marked += sum(_mark(client, run) for run in runs if run)
+        path.unlink(missing_ok=True)
+    return marked
+
+
+def _mark(client: SyncPrefectClient, run: str) -> bool:
+    from uuid import UUID
+
+    from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
+    from prefect.exceptions import ObjectNotFound
+    from prefect.states import Crashed
+
+    message = "The process that ran this was killed."
+    with suppress(ObjectNotFound):
+        found = client.read_flow_run(UUID(run))
+        if found.state is None or found.state.is_final():
+            return False
+        client.set_flow_run_state(found.id, Crashed(message=message), force=True)
+        begun = client.read_task_runs(
+            flow_run_filter=FlowRunFilter.model_validate({"id": {"any_": [run]}}),
+            task_run_filter=TaskRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}),
+        )
+        for task_run in begun:
+            client.set_task_run_state(task_run.id, Crashed(message=message), force=True)
+        logger.info("Flow run %s was killed; it is marked Crashed.", found.name)
+        return True
+    return False
+
+
+def _claims(home: Path, dead: bool) -> Iterator[tuple[dict[str, Any], Path]]:
+    """The claims of dead processes, each held while it is looked at; or of living ones."""
+    folder = home / "prefect" / "running"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        with suppress(OSError), path.open("r+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                free = True
+            except BlockingIOError:
+                free = False
+            head: dict[str, Any] = {}
+            with suppress(ValueError):
+                head = json.loads(file.readline() or "{}")
+            # An empty file is one that is being made, between its creation and its lock.
+            if free == dead and head:
+                yield head, path
+
+
+def ensure_crash_automation(url: str) -> None:
+    """Have a server mark a run Crashed that sent a heartbeat and then neither another one nor an end.
+
+    For runs made by workers: a worker that lives reports a killed run itself, but worker and run may die together.
+    The deployments of `prefect.yaml` send heartbeats every 30 seconds.
+    """
+    from prefect.automations import Automation
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import StateType
+    from prefect.events import EventTrigger, Posture, ResourceSpecification
+    from prefect.events.actions import ChangeFlowRunState
+    from prefect.settings import temporary_settings
+
+    ends = {
+        f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended")
+    }
+    heartbeat = "prefect.flow-run.heartbeat"
+    trigger = EventTrigger(
+        match=ResourceSpecification.model_validate({"prefect.resource.id": ["prefect.flow-run.*"]}),
+        for_each={"prefect.resource.id"},
+        after={heartbeat},
+        expect={heartbeat, *ends},
+        posture=Posture.Proactive,
+        threshold=1,
+        within=timedelta(seconds=SILENCE_SECONDS),
+    )
+    action = ChangeFlowRunState(state=StateType.CRASHED, message="The run sent no heartbeat for 90 seconds.")
+    with temporary_settings({"api.url": url}), get_client(sync_client=True) as client:
+        if not client.read_automations_by_name(AUTOMATION):
+            client.create_automation(Automation(name=AUTOMATION, trigger=trigger, actions=[action]))

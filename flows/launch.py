@@ -1,0 +1,102 @@
+"""A flow that runs from Python, from a shell and from a worker: one object, with or without a server."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from flows.crashes import note_run
+from flows.environment import prepare_environment, uncollected_imports, untracked_import
+from flows.server import local_api
+from tasks.config import find_home, find_project_file
+from tasks.errors import ConfigError
+
+with untracked_import(), uncollected_imports():
+    from prefect import Flow
+    from prefect.context import FlowRunContext
+    from prefect.exceptions import ParameterBindError, ParameterTypeError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class LoopFlow(Flow[P, R], Generic[P, R]):
+    """A Prefect flow whose call brings its own API where there is none.
+
+    A worker runs it through Prefect's engine, which does not call it: then nothing here takes part. A call inside
+    another flow's run is a plain subflow. Any other call checks its arguments, opens `local_api` over the project's
+    home, and leaves the terminal to whoever called: a TrueupError comes out as it was raised, without Prefect's
+    report of it, and the run is Failed with its message.
+    """
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # type: ignore[override] # ours never give a State
+        """Run the flow; raises what it raises, and ConfigError for an argument that it does not take."""
+        if FlowRunContext.get() is not None:
+            return super().__call__(*args, **kwargs)
+        prepare_environment()
+        parameters = self._checked(args, kwargs)
+        with local_api(_home_of(parameters)), _quiet_terminal():
+            return super().__call__(*args, **kwargs)
+
+    def _checked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            bound = inspect.signature(self.fn).bind(*args, **kwargs)
+            bound.apply_defaults()
+            return self.validate_parameters(bound.arguments)
+        except (TypeError, ParameterBindError, ParameterTypeError) as error:
+            raise ConfigError(f"{self.name}: {error}") from None
+
+
+def flow(name: str, *, run_name: str | None = None) -> Callable[[Callable[P, R]], LoopFlow[P, R]]:
+    """Make a function a flow of the loop, shown in Prefect under `name`.
+
+    The function's parameters are the fields of the run form, its docstring their descriptions. Without retries: a
+    step that failed is done by the next run. `run_name` may use the parameters, such as `run {project}`.
+    """
+
+    def decorate(function: Callable[P, R]) -> LoopFlow[P, R]:
+        return LoopFlow(
+            function, name=name, flow_run_name=run_name, retries=0, persist_result=False, on_running=[note_run]
+        )
+
+    return decorate
+
+
+def current_run_id() -> str | None:
+    """The id of the flow run that this is part of; None outside one."""
+    context = FlowRunContext.get()
+    return str(context.flow_run.id) if context is not None and context.flow_run is not None else None
+
+
+def _home_of(parameters: dict[str, Any]) -> Path:
+    path = find_project_file(parameters["project"])
+    return find_home(path.parent.parent if path.parent.name == "configs" else path.parent)
+
+
+@contextmanager
+def _quiet_terminal() -> Iterator[None]:
+    """Keep Prefect's reports on runs off the terminal; they go to the run's page. `PREFECT_LOGGING_LEVEL` decides."""
+    if logging.getLevelName(os.environ["PREFECT_LOGGING_LEVEL"].upper()) in (logging.DEBUG, logging.INFO):
+        yield
+        return
+    prefect = logging.getLogger("prefect")
+    level = prefect.level
+    prefect.setLevel(logging.WARNING)
+    consoles = [h for h in logging.getLogger().handlers if type(h).__module__.startswith("prefect.")]
+    for console in consoles:
+        console.addFilter(_not_about_a_run)
+    try:
+        yield
+    finally:
+        prefect.setLevel(level)
+        for console in consoles:
+            console.removeFilter(_not_about_a_run)
+
+
+def _not_about_a_run(record: logging.LogRecord) -> bool:
+    return not record.name.startswith(("prefect.flow_runs", "prefect.task_runs", "prefect.engine"))
