@@ -70,6 +70,8 @@ def plan_turn(project: LoadedProject, ledger: Ledger, batches: tuple[Batch, ...]
     pending = pending_release(ledger, project.name)
     if pending is not None:
         steps.append(Step("release", str(pending.subject), True, "passed its gates; its release was cut off"))
+    elif not aliases_follow(ledger, project.name):
+        steps.append(Step("release", "aliases", True, "decided in the ledger, but MLflow's aliases do not follow yet"))
     steps.append(_plan_training(project, ledger, visible, as_of, champion is not None, pending))
     if champion is None and pending is None and not steps[-1].due:
         waiting.append("no champion yet: " + steps[-1].why)
@@ -116,16 +118,23 @@ def pending_release(ledger: Ledger, name: str) -> Entry | None:
     return None if decided else newest
 
 
-def validate_key(project: LoadedProject, batch: Batch) -> str:
-    """The key of a batch's check: its content, the contract, and what the contract's text does not say."""
+def aliases_follow(ledger: Ledger, name: str) -> bool:
+    """Whether MLflow's aliases were moved after the newest release decision."""
+    decided, moved = ledger.latest(name, step="release"), ledger.latest(name, step="alias")
+    return decided is None or (moved is not None and moved.seq > decided.seq)
+
+
+def validate_key(project: LoadedProject, batch: Batch, labels: bool = False) -> str:
+    """The key of a batch's check: its rows, the contract, and whether labels are judged too, as for training."""
     path = project.contract_path
     text = path.read_text(encoding="utf-8") if path is not None and path.is_file() else ""
-    return digest("validate", batch.key, batch.content, text, project.spec.contract.max_quarantine)
+    rows = batch.content if labels else batch.inputs
+    return digest("validate", batch.key, rows, text, project.spec.contract.max_quarantine, labels)
 
 
 def training_key(project: LoadedProject, cut: Cut) -> str:
     """The key of a training: its rows, the contract that chose them, and the sections that it reads."""
-    validated = [validate_key(project, b) for b in cut.batches]
+    validated = [validate_key(project, b, labels=True) for b in cut.batches]
     return digest("train", snapshot_key(cut.batches, cut.as_of), validated, specification(project))
 
 
@@ -188,7 +197,7 @@ def _plan_batch(
         steps.append(Step("validate", key, False, f"{checked.outcome} before, and neither rows nor contract changed"))
     elif score_due or window is None:
         seen = ledger.latest(name, step="validate", subject=key)
-        steps.append(Step("validate", key, True, "new" if seen is None else "its rows or the contract changed"))
+        steps.append(Step("validate", key, True, "new" if seen is None else "its rows or the contract changed, or only training checked it"))
     if refused:
         steps.append(Step("score", key, False, "the batch was refused by its contract"))
     elif score_due and not has_champion:

@@ -1,0 +1,5 @@
+"""`python -m flows` is `trueup`."""
+
+from flows.cli import main
+
+main()

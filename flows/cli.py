@@ -1,0 +1,219 @@
+"""The `trueup` command: a thin door to the flows, and the only place that prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from flows.moment import MOMENT_PATTERN
+from tasks.errors import ConfigError, TrueupError
+
+EPILOG = """exit codes: 0 done; 1 a model was rejected, a batch refused or a window degraded or broken in this turn;
+2 the command or the project file is wrong; 3 the data cannot be used; 4 a store, server, lock or disk failed.
+For 2 and 3 nothing is written."""
+STEPS = {
+    "run": "bring a project up to date: validate, train, release, score and monitor what is due",
+    "validate": "check batches against the project's contract",
+    "train": "train a challenger, judge it, and release it if it passed",
+    "score": "score the batches that were not scored yet, with the champion",
+    "monitor": "look at scored batches: labels, performance, drift, health",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Parse, act, and exit with the code that DESIGN and `--help` state."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    try:
+        code = options.act(options)
+    except TrueupError as error:
+        print(f"trueup: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("trueup: interrupted. The next run goes on where this one stopped.", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command's grammar. Importing nothing heavy: `trueup --help` answers at once."""
+    parser = argparse.ArgumentParser(
+        prog="trueup",
+        description="The whole life of a model on a table, from one YAML file.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"trueup {_version()}")
+    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+    for name, text in STEPS.items():
+        step = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        step.add_argument("project", help="a name (flights for configs/flights.yaml) or a path to a project file")
+        step.add_argument("--as-of", default="now", metavar="WHEN", help="now, next, or an ISO date or time")
+        step.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+                          help="change a key of the project file, such as train.search.trials=5")  # fmt: skip
+        step.add_argument("--force", action="store_true", help="do it again even where nothing changed")
+        if name == "run":
+            step.add_argument("--explain", action="store_true", help="say for each step why it is due or not")
+            step.set_defaults(act=_run)
+        else:
+            if name != "train":
+                step.add_argument("--batch", metavar="KEY", help="this batch only, such as 2013-04")
+            step.set_defaults(act=_step)
+    _add_release(commands)
+    schema = commands.add_parser("schema", help="print the JSON Schema of a project file, for editors")
+    schema.set_defaults(act=_schema)
+    for name, text, act in (
+        ("ui", "start the pages of Prefect, MLflow and Evidently, and say where they are", _ui),
+        ("up", "keep a local Prefect server running: schedules run, and commands start faster", _up),
+        ("down", "stop the local Prefect server", _down),
+    ):
+        page = commands.add_parser(name, help=text)
+        page.add_argument("--project", default=None, help="the project whose home is meant (default: this folder's)")
+        if name == "up":
+            page.add_argument("--port", type=int, default=None, help="default 4200, or a free one")
+        page.set_defaults(act=act)
+    return parser
+
+
+def _add_release(commands: Any) -> None:
+    text = "approve, reject, promote or roll back a version"
+    release = commands.add_parser("release", help=text, description=text[0].upper() + text[1:] + ".")
+    release.add_argument("action", choices=["approve", "reject", "promote", "rollback"])
+    release.add_argument("project")
+    release.add_argument("version", type=int)
+    release.add_argument("--reason", required=True, help="why; kept in the ledger")
+    release.set_defaults(act=_release)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from flows.environment import prepare_environment
+    from flows.preview import preview_turn
+
+    prepare_environment()
+    _check_moment(options.as_of)
+    plan = preview_turn(options.project, options.as_of, options.overrides)
+    if options.explain:
+        for step in plan.steps:
+            print(f"{'due ' if step.due or options.force else 'skip'}  {step.action:<8} {step.subject:<12} {step.why}")
+    if not plan.due and not options.force:
+        print(plan.up_to_date())
+        return 0
+    from flows.run import run
+
+    report = run(options.project, options.as_of, options.overrides, options.force)
+    _print_report(report)
+    return report.exit_code
+
+
+def _step(options: argparse.Namespace) -> int:
+    from flows.environment import prepare_environment
+
+    prepare_environment()
+    _check_moment(options.as_of)
+    import importlib
+
+    from flows.preview import preview_turn
+    from flows.summary import newest_seq, report_of
+    from tasks.ledger import open_ledger
+
+    loaded = preview_turn(options.project, options.as_of, options.overrides).project
+    with open_ledger(loaded.home) as ledger:
+        since = newest_seq(ledger, loaded.name)
+        step = getattr(importlib.import_module(f"flows.{options.command}"), options.command)
+        more = {} if options.command == "train" else {"batch": options.batch}
+        step(options.project, options.as_of, overrides=options.overrides, force=options.force, **more)
+        report = report_of(loaded, ledger, since, f"{loaded.name}: {options.command}")
+    _print_report(report)
+    return report.exit_code
+
+
+def _release(options: argparse.Namespace) -> int:
+    from flows.environment import prepare_environment
+
+    prepare_environment()
+    if len(options.reason.strip()) < 3:
+        raise ConfigError("--reason: expected a few words that will still make sense in a year.")
+    from flows.release import release
+
+    print(release(options.project, options.version, options.action, options.reason.strip()))
+    return 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from tasks.config import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+    return 0
+
+
+def _home(options: argparse.Namespace) -> Path:
+    from tasks.config import find_home, load_project
+
+    return load_project(options.project).home if options.project else find_home(Path.cwd())
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from flows.environment import prepare_environment
+
+    prepare_environment()
+    from flows.pages import open_pages
+
+    with open_pages(_home(options)) as pages:
+        for name, address in pages.addresses.items():
+            print(f"{name:<10} {address}")
+        print("Ctrl-C ends them.", flush=True)
+        pages.wait()
+    return 0
+
+
+def _up(options: argparse.Namespace) -> int:
+    from flows.environment import prepare_environment
+
+    prepare_environment()
+    from flows.server import start_server
+
+    address = start_server(_home(options), port=options.port)
+    print(f"Prefect is up: {address}\nexport PREFECT_API_URL={address}/api   # for prefect deploy and workers")
+    return 0
+
+
+def _down(options: argparse.Namespace) -> int:
+    from flows.environment import prepare_environment
+
+    prepare_environment()
+    from flows.server import stop_server
+
+    print(stop_server(_home(options)))
+    return 0
+
+
+def _print_report(report: Any) -> None:
+    for line in report.lines:
+        print(line)
+
+
+def _check_moment(text: str) -> None:
+    import re
+
+    if not re.match(MOMENT_PATTERN, text):
+        raise ConfigError(
+            f"--as-of {text}: expected now, next, or an ISO date or time such as 2013-05-01 or 2013-05-01T06:00."
+        )
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("trueup")
+
+
+if __name__ == "__main__":
+    main()

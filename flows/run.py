@@ -1,0 +1,75 @@
+"""One turn of the loop: bring a project up to date as of a moment. What is done is not done again."""
+
+from __future__ import annotations
+
+from flows.artifacts import show_markdown
+from flows.launch import flow
+from flows.monitor import monitor
+from flows.parameters import AsOf, Force, Overrides, ProjectName
+from flows.plan import Step, first_cut, pending_release, plan_turn
+from flows.release import move_aliases, settle_verdict
+from flows.score import score
+from flows.summary import TurnReport, last_seq, summarise
+from flows.train import train
+from flows.validate import validate
+from flows.workspace import Workspace, open_workspace
+from tasks.errors import InfrastructureError
+
+
+@flow(name="run")
+def run(
+    project: ProjectName = "flights",
+    as_of: AsOf = "now",
+    overrides: Overrides = [],  # noqa: B006 - never changed; a list makes Prefect's form show one
+    force: Force = False,
+) -> TurnReport:
+    """Bring a project up to date as of a moment: validate, train, release, score and monitor what is due, in order.
+
+    Safe to call again at any time: finished steps are found in the ledger, and one that was cut off is done again.
+    """
+    with open_workspace(project, as_of, overrides, "run") as workspace:
+        since = last_seq(workspace)
+        done: set[tuple[str, str]] = set()
+        while (step := _first_due(workspace, done)) is not None:
+            _perform(workspace, step, project, overrides)
+            done.add((step.action, step.subject))
+        if force and workspace.visible:
+            newest = workspace.visible[-1].key
+            for action in ("validate", "score", "monitor"):
+                if (action, newest) not in done:
+                    _perform(workspace, Step(action, newest, True, "forced"), project, overrides, force=True)  # type: ignore[arg-type]
+        left = plan_turn(workspace.project, workspace.ledger, workspace.source.batches, workspace.as_of)
+        if left.due:
+            step = left.due[0]
+            raise InfrastructureError(
+                f"{workspace.project.name}: {step.action} of {step.subject} is still due after it was done ({step.why}). "
+                "The source may have changed meanwhile; run again."
+            )
+        report = summarise(workspace, since, left)
+        workspace.record("turn", str(since), workspace.as_of.isoformat(), report.outcome, report.headline, {})
+        show_markdown("summary", "\n".join(f"    {line}" for line in report.lines), "What this turn did")
+        return report
+
+
+def _first_due(workspace: Workspace, done: set[tuple[str, str]]) -> Step | None:
+    plan = plan_turn(workspace.project, workspace.ledger, workspace.source.batches, workspace.as_of)
+    return next((s for s in plan.due if (s.action, s.subject) not in done), None)
+
+
+def _perform(workspace: Workspace, step: Step, project: str, overrides: list[str], force: bool = False) -> None:
+    moment = workspace.as_of.isoformat()
+    if step.action == "release":
+        pending = pending_release(workspace.ledger, workspace.project.name)
+        if pending is not None:
+            settle_verdict(workspace, pending)
+        else:
+            move_aliases(workspace)
+    elif step.action == "train":
+        if workspace.ledger.champion(workspace.project.name) is None:
+            cut = first_cut(workspace.visible, workspace.as_of)
+            train(project, cut.as_of.isoformat() if cut.as_of else moment, before=cut.before, overrides=overrides)
+        else:
+            train(project, moment, overrides=overrides)
+    else:
+        flow = {"validate": validate, "score": score, "monitor": monitor}[step.action]
+        flow(project, moment, batch=step.subject, overrides=overrides, force=force)

@@ -1,0 +1,186 @@
+"""What a turn did, from the ledger's entries: at most 15 lines, each saying what a person may want to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flows.plan import Plan
+from flows.workspace import Workspace
+from tasks.config import LoadedProject, shown
+from tasks.ledger import Entry, Ledger
+
+MOST_LINES = 15
+_WIDTH = 112
+BAD = {"reject", "refused", "degraded", "broken"}
+
+
+@dataclass(frozen=True)
+class TurnReport:
+    """What was done. `exit_code` is 1 where a model was rejected, a batch refused or a window is bad, else 0."""
+
+    project: str
+    headline: str
+    outcome: str
+    exit_code: int
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+def last_seq(workspace: Workspace) -> int:
+    """The number of the project's newest ledger entry; 0 where there is none."""
+    return newest_seq(workspace.ledger, workspace.project.name)
+
+
+def newest_seq(ledger: Ledger, name: str) -> int:
+    """The number of a project's newest ledger entry; 0 where there is none."""
+    newest = ledger.latest(name)
+    return newest.seq if newest else 0
+
+
+def summarise(workspace: Workspace, since: int, plan: Plan | None = None) -> TurnReport:
+    """The report of everything that was written to the ledger after entry `since`."""
+    local = workspace.as_of.astimezone(workspace.project.spec.data.zone)
+    title = f"{workspace.project.name} as of {local:%Y-%m-%d %H:%M} ({workspace.project.spec.data.timezone})"
+    entries = [e for e in workspace.ledger.entries(workspace.project.name) if e.seq > since]
+    return describe(workspace.project, workspace.ledger, entries, title, plan.waiting if plan else ())
+
+
+def describe(
+    project: LoadedProject, ledger: Ledger, entries: Sequence[Entry], title: str, waiting: Sequence[str] = ()
+) -> TurnReport:
+    """The report of some ledger entries."""
+    by_step: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_step.setdefault(entry.step, []).append(entry)
+    lines = [title]
+    lines += _checked(by_step.get("validate", []))
+    lines += _trained(by_step.get("train", []), by_step.get("release", []))
+    lines += _released(by_step.get("release", []), by_step.get("alias", []))
+    lines += _scored(by_step.get("score", []))
+    lines += _monitored(by_step.get("monitor", []))
+    if len(lines) == 1:
+        lines.append(_line("nothing", "to do: everything was done before"))
+    lines += [_line("waiting", text) for text in waiting]
+    lines += _where(project, ledger, by_step)
+    newest_windows = {e.subject: e.outcome for e in by_step.get("monitor", [])}
+    bad = [e for e in entries if e.outcome in BAD and e.step in ("validate", "release")]
+    bad_windows = [o for o in newest_windows.values() if o in BAD]
+    code = 1 if bad or bad_windows else 0
+    outcome = "done" if code == 0 else (bad[0].outcome if bad else bad_windows[0])
+    headline = "; ".join(_flat(line) for line in lines[1:4])
+    return TurnReport(project.name, headline, outcome, code, tuple(lines[:MOST_LINES]))
+
+
+def _checked(entries: list[Entry]) -> list[str]:
+    accepted = {e.subject: e for e in entries if e.outcome == "accepted"}
+    lines = []
+    if accepted:
+        rows = sum(e.payload["rows"] for e in accepted.values())
+        out = sum(e.payload["quarantined"] for e in accepted.values())
+        lines.append(_line("validated", f"{_keys(list(accepted))}: {rows:,} rows accepted, {out:,} in quarantine"))
+    for entry in {e.subject: e for e in entries if e.outcome == "refused"}.values():
+        lines.append(_line("refused", f"{entry.subject}: {entry.reason}"))
+    return lines[:4]
+
+
+def _trained(entries: list[Entry], releases: list[Entry]) -> list[str]:
+    lines = []
+    for entry in entries[-2:]:
+        made = entry.payload
+        lines.append(
+            _line(
+                "trained",
+                f"version {entry.subject}: {made['candidate']} on {made['rows']:,} rows of "
+                f"{_keys(made['batches'])}, {made['seconds']:.0f} s",
+            )
+        )
+    for entry in [*entries[-2:]]:
+        lines.append(_line("verdict", f"{entry.outcome}: {entry.reason}"))
+    return lines
+
+
+def _released(entries: list[Entry], aliases: list[Entry]) -> list[str]:
+    said = {
+        "promote": "version {0} is champion",
+        "approve": "version {0} is champion, approved by {1}",
+        "rollback": "version {0} is champion again, rolled back by {1}",
+        "propose": "version {0} waits: trueup release approve {2} {0} --reason '...'",
+        "hold": "version {0} is held; the champion stays",
+        "reject": "version {0} is rejected; the champion stays",
+    }
+    lines = [
+        _line("released" if e.outcome in ("promote", "approve", "rollback") else "release",
+              said[e.outcome].format(e.subject, e.actor, e.project))
+        for e in entries[-2:]
+    ]  # fmt: skip
+    lines += [_line("aliases", e.reason) for e in aliases if e.outcome == "restored"][:1]
+    return lines
+
+
+def _scored(entries: list[Entry]) -> list[str]:
+    if not entries:
+        return []
+    rows = sum(e.payload["rows"] for e in entries)
+    versions = sorted({e.payload["version"] for e in entries})
+    return [_line("scored", f"{_keys([e.subject for e in entries])}: {rows:,} rows by version "
+                            f"{', '.join(map(str, versions))}")]  # fmt: skip
+
+
+def _monitored(entries: list[Entry]) -> list[str]:
+    newest = list({e.subject: e for e in entries}.values())
+    lines = []
+    if len(newest) > 1:
+        counts: dict[str, int] = {}
+        for e in newest[:-1]:
+            counts[e.outcome] = counts.get(e.outcome, 0) + 1
+        text = ", ".join(f"{n} {state}" for state, n in counts.items())
+        lines.append(_line("before", f"{_keys([e.subject for e in newest[:-1]])}: {text}"))
+    if newest:
+        last = newest[-1]
+        lines.append(_line("health", f"{last.subject} {last.outcome}: {last.reason}"))
+        if last.payload["action"] != "none":
+            lines.append(_line("action", last.payload["action"]))
+    return lines
+
+
+def _where(project: LoadedProject, ledger: Ledger, by_step: Mapping[str, list[Entry]]) -> list[str]:
+    """Where to look: newest contract page, drift report, predictions."""
+    lines = []
+    pages: list[tuple[str, str, str]] = [
+        ("validate", "page", "contract page"),
+        ("score", "path", "predictions"),
+        ("monitor", "report", "drift report"),
+    ]
+    for step, field, name in pages:
+        done = by_step.get(step)
+        stored = done[-1].payload.get(field) if done else None
+        if stored:
+            lines.append(_line("look at", f"{shown(project.home / stored)}  ({name})", cut=False))
+    if by_step.get("train") or by_step.get("monitor"):
+        lines.append(_line("look at", "trueup ui  (runs, models and drift in Prefect's, MLflow's and Evidently's pages)"))
+    return lines
+
+
+def _keys(keys: Sequence[Any]) -> str:
+    names = [str(k) for k in keys]
+    return ", ".join(names) if len(names) <= 3 else f"{names[0]} .. {names[-1]} ({len(names)} batches)"
+
+
+def _line(label: str, text: str, cut: bool = True) -> str:
+    text = " ".join(str(text).split())
+    if cut and len(text) > 2 * _WIDTH:
+        text = text[: 2 * _WIDTH - 3] + "..."
+    return f"  {label:<10} {text}"
+
+
+def _flat(line: str) -> str:
+    return " ".join(line.split())
+
+
+def report_of(project: LoadedProject, ledger: Ledger, since: int, title: str) -> TurnReport:
+    """The report of all entries after `since`, for commands that do one step."""
+    return describe(project, ledger, [e for e in ledger.entries(project.name) if e.seq > since], title)

@@ -1,0 +1,119 @@
+"""A batch against its contract: quarantine for its bad rows, refusal where there are too many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.launch import flow
+from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
+from flows.plan import validate_key
+from flows.workspace import Workspace, open_workspace
+from tasks.contract.check import check_contract
+from tasks.contract.quarantine import read_positions
+from tasks.contract.suite import load_contract
+from tasks.data.source import Batch, table_of
+from tasks.ledger import Entry
+from tasks.results import ContractResult
+from tasks.stage import crash_point
+
+
+@flow(name="validate")
+def validate(
+    project: ProjectName = "flights",
+    as_of: AsOf = "now",
+    batch: BatchKey = None,
+    overrides: Overrides = [],  # noqa: B006 - never changed; a list makes Prefect's form show one
+    force: Force = False,
+) -> list[str]:
+    """Check batches against the project's contract and put rows that break a rule into quarantine.
+
+    Returns the keys of the batches that were refused.
+    """
+    with open_workspace(project, as_of, overrides, "validate") as workspace:
+        batches = workspace.visible if batch is None else (workspace.batch(batch),)
+        entries = check_batches(workspace, batches, force)
+        return [str(e.subject) for e in entries if e.outcome == "refused"]
+
+
+def check_batches(workspace: Workspace, batches: Sequence[Batch], force: bool = False) -> list[Entry]:
+    """Check those batches that were not checked yet, as scoring sees them, and record it; an entry per batch."""
+    results = find_results(workspace, batches, force=force)
+    return [record_result(workspace, b, results[b.key]) for b in batches]
+
+
+def find_results(
+    workspace: Workspace,
+    batches: Sequence[Batch],
+    labels: bool = False,
+    as_of: datetime | None = None,
+    force: bool = False,
+) -> dict[str, Entry | ContractResult]:
+    """Per batch the entry of an earlier check, or the result of one made now that is not recorded yet.
+
+    With `labels` those known at `as_of` (None: all) are judged too, as for training; without it none is.
+    """
+    project = workspace.project
+    contract = load_contract(project)
+    results: dict[str, Entry | ContractResult] = {}
+    for batch in batches:
+        done = workspace.ledger.find(project.name, "validate", validate_key(project, batch, labels))
+        if done is not None and not force:
+            results[batch.key] = done
+            continue
+        table = table_of(batch, project.spec.data, as_of)
+        results[batch.key] = check_contract(
+            project,
+            contract,
+            table if labels else table.without_labels(),
+            now=workspace.now,
+            label_expected=labels,
+            ends=batch.end,
+        )
+        crash_point("after-check")
+    return results
+
+
+def record_result(
+    workspace: Workspace, batch: Batch, result: Entry | ContractResult, labels: bool = False
+) -> Entry:
+    """Append a check's result to the ledger, unless it is there already."""
+    if isinstance(result, Entry):
+        return result
+    broken = [
+        {"name": r.name, "scope": r.scope, "failed": r.failed, "observed": r.observed}
+        for r in result.rules
+        if not r.passed
+    ]
+    return workspace.record(
+        "validate",
+        validate_key(workspace.project, batch, labels),
+        batch.key,
+        result.outcome,
+        result.reason,
+        {
+            "rows": result.rows,
+            "quarantined": result.quarantined,
+            "labels": labels,
+            "broken": broken,
+            "contract": result.contract,
+            "quarantine": workspace.stored(result.quarantine),
+            "page": workspace.stored(result.page),
+            "data_docs": workspace.stored(result.data_docs),
+        },
+    )
+
+
+def quarantined_rows(workspace: Workspace, found: Entry | ContractResult) -> NDArray[np.int64]:
+    """Positions of a batch's rows that are in quarantine."""
+    if isinstance(found, ContractResult):
+        return read_positions(found.quarantine)
+    return read_positions(workspace.located(found.payload["quarantine"]))
+
+
+def quarantines(workspace: Workspace, results: Mapping[str, Entry | ContractResult]) -> dict[str, NDArray[np.int64]]:
+    """Per batch the positions of its rows in quarantine."""
+    return {key: quarantined_rows(workspace, found) for key, found in results.items()}

@@ -1,0 +1,147 @@
+"""What every flow opens first: the project, its ledger under the project's lock, and the source as it is now."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flows.moment import next_moment, parse_moment
+from flows.plan import done_batches
+from tasks.config import LoadedProject, load_project
+from tasks.data.source import Batch, Source, read_source
+from tasks.errors import ConfigError
+from tasks.ledger import Entry, Ledger, open_ledger
+
+log = logging.getLogger(__name__)
+LOCK_SECONDS = 6 * 3600.0  # a turn may wait for another one that trains; the lock goes with its holder
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One project, opened for one flow run."""
+
+    project: LoadedProject
+    ledger: Ledger
+    source: Source
+    as_of: datetime
+    now: datetime
+    actor: str
+
+    @property
+    def visible(self) -> tuple[Batch, ...]:
+        """The batches that are there as of the moment."""
+        return self.source.visible(self.as_of)
+
+    def batch(self, key: str) -> Batch:
+        """The batch of that key; ConfigError with the known ones where it is not there as of the moment."""
+        for batch in self.visible:
+            if batch.key == key:
+                return batch
+        known = ", ".join(b.key for b in self.visible[-12:]) or "none"
+        raise ConfigError(f"batch {key!r}: not there as of {self.as_of:%Y-%m-%d %H:%M %Z}. Known then: {known}.")
+
+    def record(
+        self,
+        step: str,
+        key: str,
+        subject: str,
+        outcome: str,
+        reason: str,
+        payload: Mapping[str, Any],
+    ) -> Entry:
+        """Append what was done to the ledger."""
+        return self.ledger.append(
+            self.project.name,
+            step=step,
+            key=key,
+            subject=subject,
+            outcome=outcome,
+            reason=reason,
+            actor=self.actor,
+            as_of=self.as_of,
+            at=datetime.now(UTC),
+            payload=payload,
+        )
+
+    def stored(self, path: Path | None) -> str | None:
+        """A path as the ledger keeps it: relative to the home, so that the home may be moved."""
+        if path is None:
+            return None
+        return str(path.relative_to(self.project.home)) if path.is_relative_to(self.project.home) else str(path)
+
+    def located(self, stored: str | None) -> Path | None:
+        """The path that the ledger's text means."""
+        return None if stored is None else self.project.home / stored
+
+
+@contextmanager
+def open_workspace(
+    project: str, as_of: str, overrides: Sequence[str], command: str, wait_seconds: float = LOCK_SECONDS
+) -> Iterator[Workspace]:
+    """Open a project for `command`. Config and source are read first: where they are bad, nothing is written."""
+    loaded = load_project(project, overrides)
+    now = datetime.now(UTC)
+    actor = find_actor()
+    if as_of not in ("now", "next"):
+        parse_moment(as_of, loaded, now)
+    found = None if loaded.home.exists() else read_source(loaded, {})
+    with (
+        open_ledger(loaded.home) as ledger,
+        ledger.lock(loaded.name, holder=f"trueup {command} by {actor}", wait_seconds=wait_seconds, at=now),
+    ):
+        source = look_at_source(loaded, ledger, found)
+        moment = resolve_moment(as_of, loaded, ledger, source.batches, now)
+        yield Workspace(loaded, ledger, source, moment, now, actor)
+
+
+def look_at_source(project: LoadedProject, ledger: Ledger, found: Source | None = None) -> Source:
+    """The source as it is now; only files that are new or changed are read, and the ledger remembers them.
+
+    `found` is what a look just before, without a ledger, has found.
+    """
+    known = ledger.known_files(project.name)
+    source = found or read_source(project, {path: file.payload for path, file in known.items()})
+    if source.scanned:
+        there = {path for b in source.batches for path in b.files}
+        new = {f.path: (f.size, f.mtime_ns, f.to_json()) for f in source.scanned}
+        ledger.remember_files(project.name, new, forget=[p for p in known if p not in there and p not in new])
+    for path, rows in source.untimed.items():
+        log.warning("%s: %s rows without a time belong to no batch and are left out", path, rows)
+    return source
+
+
+def resolve_moment(
+    as_of: str, project: LoadedProject, ledger: Ledger, batches: tuple[Batch, ...], now: datetime
+) -> datetime:
+    """The moment a person means by `now`, `next` or a date. With no next batch, `next` is the newest batch's end."""
+    if as_of != "next":
+        return parse_moment(as_of, project, now)
+    done = done_batches(ledger, project.name)
+    following = next_moment(batches, done, now)
+    if following is not None:
+        return following
+    ends = [b.end for b in batches if b.end is not None]
+    newest = ledger.latest(project.name)
+    looked = newest.as_of if newest is not None else None
+    return max([*ends, *([looked] if looked else [])], default=now)
+
+
+def find_actor() -> str:
+    """Who does this: the deployment that runs the flow, else the person logged in."""
+    import sys
+
+    if "prefect.context" in sys.modules:
+        from prefect.runtime import deployment
+
+        if deployment.name:
+            return f"deployment {deployment.name}"
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in containers
+        return "unknown user"
