@@ -179,6 +179,12 @@ class Train(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """The same rows, settings and seed give the same model."""
 
+    @model_validator(mode="after")
+    def _coherent(self) -> Train:
+        if self.metric == "expected_cost" and self.costs is None:
+            raise ValueError("metric: expected_cost needs train.costs; state false_positive and false_negative")
+        return self
+
 
 class ChampionGate(Section):
     """How a challenger is compared with the champion, on the challenger's test rows."""

@@ -53,7 +53,7 @@ def plain_name(name: str) -> str:
 
 def _draw_roc(figure: Any, evaluation: Evaluation) -> None:
     curve = evaluation.curves["roc"]
-    axes = _square(figure, "False positive rate", "True positive rate", _title("ROC", "roc_auc", evaluation))
+    axes = _square(figure, "False positive rate", "True positive rate", _title("ROC curve", "roc_auc", evaluation))
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1, label="chance")
     axes.plot(curve["false_positive_rate"], curve["true_positive_rate"], color=LINE, linewidth=2, label="challenger")
     axes.legend(loc="lower right", frameon=False)
@@ -75,7 +75,7 @@ def _draw_calibration(figure: Any, evaluation: Evaluation) -> None:
     top.plot(curve["predicted"], curve["observed"], color=LINE, linewidth=2, marker="o", label="challenger")
     top.set(ylabel="Observed share", title=_title("Calibration", "brier", evaluation), xlim=(0, 1), ylim=(0, 1))
     top.legend(loc="upper left", frameon=False)
-    bottom.vlines(curve["predicted"], 0, curve["rows"], color=LINE, linewidth=6)
+    bottom.vlines(curve["predicted"], 0, curve["rows"], color=LINE, linewidth=3)
     bottom.set(xlabel="Mean predicted probability of the bin", ylabel="Rows", ylim=(0, max(curve["rows"]) * 1.15))
     for axes in (top, bottom):
         axes.grid(color="#e6e6e6", linewidth=0.6)
@@ -87,14 +87,23 @@ def _draw_importance(figure: Any, evaluation: Evaluation) -> None:
     axes = figure.subplots()
     places = np.arange(len(measured))
     axes.barh(places, [v for _, v in measured], color=[LINE if v > 0 else SHADE for _, v in measured], height=0.7)
-    axes.set_yticks(places, [plain_name(n) for n, _ in measured], fontsize=9, parse_math=False)
+    axes.set_yticks(places, [_drawable(plain_name(n)) for n, _ in measured], fontsize=9, parse_math=False)
     axes.axvline(0, color=MUTED, linewidth=1)
     metric = METRICS[evaluation.metric_name].title if evaluation.metric_name in METRICS else "the metric"
     left_out = len(evaluation.importance) - len(measured)
     title = "Importance" + (f" (the first {len(measured)}; {left_out} more are not shown)" if left_out else "")
-    axes.set(xlabel=f"Loss in {metric} when the feature is shuffled", title=title)
+    axes.set_title(title)
+    figure.supxlabel(f"Loss in {metric} when the feature is shuffled", fontsize=10)
     axes.grid(axis="x", color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def _drawable(text: str) -> str:
+    """The text with a mark for each character that the font lacks: matplotlib warns of each and draws a box."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties()))
+    return "".join(c if font.get_char_index(ord(c)) else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _square(figure: Any, x: str, y: str, title: str) -> Any:

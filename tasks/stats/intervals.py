@@ -37,7 +37,8 @@ class Blocks:
 
     def describe(self) -> str:
         """Such as "18 days" or "37 blocks of 2 days"."""
-        return f"{self.count} {self.unit}"
+        one = self.count == 1 and " " not in self.unit
+        return f"{self.count} {self.unit.removesuffix('s') if one else self.unit}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,76 @@
+"""Training frames, splits and models for these tests: real estimators on small made-up rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from tasks.config import Project
+from tasks.results import FittedModel, Split, TrainingFrame
+
+FEATURES = ("size", "colour", "noise")
+
+
+def make_spec(**sections: Any) -> Project:
+    return Project.model_validate({"name": "shop", "data": {"source": "x.csv", "target": "bought"}, **sections})
+
+
+def make_frame(rows: int = 3000, seed: int = 0, days: int = 30) -> TrainingFrame:
+    rng = np.random.default_rng(seed)
+    time = pd.Series(pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(np.arange(rows) * days / rows, unit="D"))
+    frame = pd.DataFrame(
+        {
+            "key": [f"row {i}" for i in range(rows)],
+            "size": rng.normal(size=rows),
+            "colour": pd.Series(rng.choice(["red", "green"], rows)),
+            "noise": rng.normal(size=rows),
+        }
+    )
+    odds = 1.5 * frame["size"] + np.where(frame["colour"] == "red", 0.8, -0.4) - 1
+    target = pd.Series((rng.random(rows) < 1 / (1 + np.exp(-odds))).astype(int))
+    return TrainingFrame(frame, target, "binary", (False, True), FEATURES, time, None, "snapshot", ("all",))
+
+
+def make_split(frame: TrainingFrame, test: float = 0.4, blocks: bool = True) -> Split:
+    rows = len(frame.target)
+    cut = int(rows * (1 - test))
+    days = frame.time.dt.strftime("%Y-%m-%d") if frame.time is not None else None
+    return Split(
+        fit=tuple(range(cut)),
+        calibration=(),
+        test=tuple(range(cut, rows)),
+        folds=(),
+        how="by time",
+        blocks=tuple(days.iloc[cut:]) if blocks and days is not None else None,
+    )
+
+
+def fit_model(
+    frame: TrainingFrame,
+    split: Split,
+    features: tuple[str, ...] = FEATURES,
+    metric: str = "average_precision",
+    **more: Any,
+) -> FittedModel:
+    rows = list(split.fit)
+    text = [f for f in features if f == "colour"]
+    numbers = [f for f in features if f != "colour"]
+    estimator = make_pipeline(
+        make_column_transformer((OneHotEncoder(handle_unknown="ignore"), text), (StandardScaler(), numbers)),
+        LogisticRegression(),
+    )
+    estimator.fit(frame.frame.iloc[rows][list(features)], frame.target.iloc[rows])
+    return wrap(estimator, features, metric, **more)
+
+
+def wrap(
+    estimator: Any, features: tuple[str, ...] = FEATURES, metric: str = "average_precision", **more: Any
+) -> FittedModel:
+    given = {"threshold": None, "calibration": "none: few rows", "fit_seconds": 0.1, **more}
+    return FittedModel(estimator, "logistic", {}, (), features, "binary", (False, True), metric, **given)

@@ -1,0 +1,205 @@
+"""Each gate: what passes, what fails, what cannot be told, and the sentence that a person reads."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.config.project import ChampionGate, Gates, Limits
+from tasks.evaluation.gates import judge_baseline, judge_champion, judge_size, judge_soundness, judge_speed
+from tasks.results import Comparison, Evaluation, MetricValue, Soundness
+
+SOUND = Soundness(loads=True, largest_difference=0.0, predict_ms_per_1k_rows=12.0, size_mb=1.5)
+GATES = Gates(beat_baseline_by=0.02)
+
+
+def compared(low: float, high: float, other: str = "champion", **more: object) -> Comparison:
+    given = {
+        "metric": "average_precision",
+        "gain": (low + high) / 2,
+        "confidence": 0.95,
+        "method": "paired jackknife-t over 18 days",
+        "rows": 12_345,
+        "blocks": 18,
+        "effective_blocks": 16.2,
+        "standard_error": (high - low) / 3.4,
+        "rows_needed": 40_567,
+        **more,
+    }
+    return Comparison(other=other, low=low, high=high, **given)  # type: ignore[arg-type]
+
+
+def value(number: float) -> MetricValue:
+    return MetricValue("average_precision", number, number - 0.02, number + 0.02, 0.95, True, "jackknife over 18 days")
+
+
+def evaluated(baseline: Comparison | None = None, champion: Comparison | None = None, **more: object) -> Evaluation:
+    return Evaluation(
+        rows=12_345,
+        blocks=18,
+        metrics=(value(0.412),),
+        baseline=value(0.245),
+        champion=value(0.4) if champion else None,
+        metric_name="average_precision",
+        against_baseline=baseline,
+        against_champion=champion,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "status"),
+    [
+        (0.021, 0.05, "pass"),
+        (0.02, 0.05, "inconclusive"),  # the limit itself is not above it
+        (-0.01, 0.05, "inconclusive"),
+        (-0.03, 0.019, "fail"),
+        (0.02, 0.02, "fail"),
+        (math.nan, math.nan, "inconclusive"),
+        (math.nan, 0.05, "inconclusive"),
+        (0.03, math.inf, "inconclusive"),
+    ],
+)
+def test_the_baseline_must_be_beaten_by_the_stated_amount(low: float, high: float, status: str) -> None:
+    assert judge_baseline(evaluated(compared(low, high, "constant prediction")), GATES).status == status
+
+
+def test_the_baseline_gate_says_rows_blocks_and_numbers() -> None:
+    gate = judge_baseline(evaluated(compared(0.15, 0.19)), GATES)
+    assert gate.sentence == (
+        "Average precision is 0.412 on 12,345 test rows (18 days), the constant prediction's 0.245: "
+        "better by at least 0.15 with 95% confidence; 0.02 is asked."
+    )
+    assert (gate.observed, gate.limit) == (0.15, 0.02)
+    assert gate.evidence["blocks"] == 18
+
+
+def test_a_constant_model_never_beats_the_baseline_even_by_nothing() -> None:
+    assert judge_baseline(evaluated(compared(0.0, 0.0)), Gates(beat_baseline_by=0.0)).status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("rule", "low", "high", "status"),
+    [
+        ("not_worse", -0.004, 0.01, "pass"),
+        ("not_worse", -0.005, 0.01, "pass"),  # worse by at most the margin is allowed
+        ("not_worse", 0.0, 0.0, "pass"),  # the same model
+        ("not_worse", -0.006, 0.01, "inconclusive"),
+        ("not_worse", -0.03, -0.006, "fail"),
+        ("not_worse", math.nan, math.nan, "inconclusive"),
+        ("better", 0.001, 0.01, "pass"),
+        ("better", 0.0, 0.01, "inconclusive"),
+        ("better", 0.0, 0.0, "fail"),  # the same model is not better
+        ("better", -0.002, 0.01, "inconclusive"),
+        ("better", -0.002, -0.001, "fail"),
+        ("better", math.nan, math.nan, "inconclusive"),
+    ],
+)
+def test_the_champion_rules(rule: str, low: float, high: float, status: str) -> None:
+    gate = judge_champion(evaluated(champion=compared(low, high)), ChampionGate(rule=rule), "compared")
+    assert gate.status == status
+    assert gate.limit == (-0.005 if rule == "not_worse" else 0.0)
+
+
+def test_an_undecided_comparison_says_how_many_rows_would_tell() -> None:
+    gate = judge_champion(evaluated(champion=compared(-0.02, 0.026)), ChampionGate(), "compared")
+    assert gate.sentence == (
+        "Cannot tell whether it is worse than the champion: on 12,345 test rows (18 days) the challenger's gain in "
+        "average precision is +0.003, between -0.02 and +0.026; a loss of up to 0.005 is allowed. "
+        "About 41,000 test rows would show it 4 times in 5, if the two are equal."
+    )
+    assert gate.evidence["rows_needed"] == 40_567
+    enough = judge_champion(evaluated(champion=compared(-0.006, 0.0, rows_needed=9_000)), ChampionGate(), "compared")
+    assert "rows enough" in enough.sentence
+
+
+def test_without_a_champion_the_gate_does_not_apply() -> None:
+    gate = judge_champion(evaluated(), ChampionGate(), "none")
+    assert gate.status == "not_applicable"
+    assert "no champion yet" in gate.sentence
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "state", "said"),
+    [
+        (evaluated(), "unreadable: digest differs", "the champion is unreadable: digest differs"),
+        (evaluated(champion=compared(0.1, 0.2)), "unreadable: digest differs", "unreadable: digest differs"),
+        (evaluated(), "compared", "cannot be compared: no reason given"),
+        (evaluated(champion_problem="it reads column 'x'"), "compared", "it reads column 'x'"),
+        (evaluated(champion_problem="it reads column 'x'"), "none", "no champion, yet one was compared"),
+        (evaluated(champion=compared(0.1, 0.2)), "none", "no champion, yet one was compared"),
+        (evaluated(champion=compared(0.1, 0.2)), "", "the champion is"),
+        (evaluated(champion=compared(0.1, 0.2), problem="there is no test row"), "compared", "no test row"),
+    ],
+)
+def test_a_champion_that_was_not_compared_holds(evaluation: Evaluation, state: str, said: str) -> None:
+    gate = judge_champion(evaluation, ChampionGate(), state)
+    assert gate.status == "inconclusive"
+    assert said in gate.sentence
+
+
+def test_too_few_blocks_are_named() -> None:
+    few = compared(math.nan, math.nan, effective_blocks=1.0, blocks=1, method="paired jackknife-t over 1 days")
+    for gate in (
+        judge_baseline(evaluated(few), GATES),
+        judge_champion(evaluated(champion=few), ChampionGate(), "compared"),
+    ):
+        assert gate.status == "inconclusive"
+        assert "worth 1.0 independent blocks; at least 5 are needed" in gate.sentence
+
+
+def test_a_problem_of_the_challenger_is_never_a_pass() -> None:
+    gate = judge_baseline(evaluated(compared(0.1, 0.2), problem="there is no test row"), GATES)
+    assert (gate.status, gate.sentence) == ("inconclusive", "Cannot tell: there is no test row.")
+
+
+@pytest.mark.parametrize(
+    ("soundness", "status"),
+    [
+        (SOUND, "pass"),
+        (replace(SOUND, largest_difference=1e-7), "pass"),
+        (replace(SOUND, largest_difference=1e-5), "fail"),
+        (replace(SOUND, largest_difference=-1e-5), "fail"),
+        (replace(SOUND, largest_difference=math.nan), "inconclusive"),
+        (replace(SOUND, largest_difference=None), "inconclusive"),
+        (replace(SOUND, loads=False, largest_difference=None, detail="untrusted type"), "fail"),
+        (None, "inconclusive"),
+    ],
+)
+def test_soundness(soundness: Soundness | None, status: str) -> None:
+    assert judge_soundness(soundness).status == status
+
+
+def test_a_model_that_does_not_load_says_why() -> None:
+    assert "untrusted type" in judge_soundness(replace(SOUND, loads=False, detail="untrusted type")).sentence
+
+
+@given(st.floats(), st.floats(1e-3, 1e6))
+def test_speed_and_size_pass_only_on_a_number_within_the_limit(found: float, limit: float) -> None:
+    limits = Limits(predict_ms_per_1k_rows=limit, size_mb=limit)
+    soundness = replace(SOUND, predict_ms_per_1k_rows=found, size_mb=found)
+    for gate in (judge_speed(soundness, limits), judge_size(soundness, limits)):
+        if not math.isfinite(found) or found < 0:
+            assert gate.status == "inconclusive"
+        else:
+            assert gate.status == ("pass" if found <= limit else "fail")
+
+
+def test_what_was_not_measured_is_inconclusive() -> None:
+    assert judge_speed(None, Limits()).status == "inconclusive"
+    assert judge_size(None, Limits()).status == "inconclusive"
+
+
+@given(st.floats(), st.floats(), st.sampled_from(["better", "not_worse"]))
+def test_no_gate_passes_without_bounds_that_are_numbers(low: float, high: float, rule: str) -> None:
+    comparison = compared(low, high, gain=0.0)
+    gates = (
+        judge_baseline(evaluated(comparison), GATES),
+        judge_champion(evaluated(champion=comparison), ChampionGate(rule=rule), "compared"),
+    )
+    if not (math.isfinite(low) and math.isfinite(high)):
+        assert {g.status for g in gates} == {"inconclusive"}

@@ -1,0 +1,223 @@
+"""There is one way to promote: every expected gate judged once, and passed on finite numbers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.evaluation import gates as gates_module
+from tasks.evaluation.challenger import evaluate_test_rows
+from tasks.evaluation.verdict import EXPECTED, decide, judge_challenger
+from tasks.results import Evaluation, GateResult, Soundness
+from tests.evaluation.rows import fit_model, make_frame, make_spec, make_split, wrap
+
+STATUSES = ("pass", "fail", "inconclusive", "not_applicable")
+SOUND = Soundness(loads=True, largest_difference=0.0, predict_ms_per_1k_rows=12.0, size_mb=1.5)
+
+
+def gate(name: str, status: str = "pass", observed: float | None = 1.0, **more: Any) -> GateResult:
+    return GateResult(name, status, f"{name} said {status}.", observed, 0.5, **more)  # type: ignore[arg-type]
+
+
+def test_promote_if_and_only_if_every_gate_passes() -> None:
+    for statuses in itertools.product(STATUSES, repeat=len(EXPECTED)):
+        given_gates = [gate(n, s) for n, s in zip(EXPECTED, statuses, strict=True)]
+        verdict = decide(given_gates)
+        by_name = dict(zip(EXPECTED, statuses, strict=True))
+        good = all(s == "pass" or (n == "champion" and s == "not_applicable") for n, s in by_name.items())
+        if "fail" in statuses:
+            assert verdict.outcome == "reject"
+            assert by_name[verdict.deciding] == "fail"
+        elif good:
+            assert verdict.outcome == "promote"
+        else:
+            assert verdict.outcome == "hold"
+            assert by_name[verdict.deciding] in ("inconclusive", "not_applicable")
+        assert {g.name for g in verdict.gates} == set(EXPECTED)
+
+
+@given(
+    st.lists(
+        st.builds(
+            gate,
+            st.sampled_from([*EXPECTED, "slices"]),
+            st.sampled_from([*STATUSES, "PASS", "", None]),
+            st.one_of(st.none(), st.floats()),
+            evidence=st.dictionaries(st.sampled_from(["low", "gain"]), st.floats(), max_size=2),
+        ),
+        max_size=8,
+    )
+)
+def test_nothing_else_promotes(given_gates: list[GateResult]) -> None:
+    verdict = decide(given_gates)
+    names = [g.name for g in given_gates]
+
+    def counts(g: GateResult) -> bool:
+        if g.name == "champion" and g.status == "not_applicable":
+            return True
+        numbers = [g.observed, *g.evidence.values()]
+        return g.status == "pass" and all(n is not None and math.isfinite(n) for n in numbers)
+
+    allowed = set(EXPECTED) <= set(names) and len(names) == len(set(names)) and all(map(counts, given_gates))
+    assert (verdict.outcome == "promote") == allowed
+    assert verdict.deciding in {g.name for g in verdict.gates}
+    assert verdict.reason
+
+
+@pytest.mark.parametrize("missing", EXPECTED)
+def test_a_missing_gate_holds_and_is_named(missing: str) -> None:
+    verdict = decide([gate(n) for n in EXPECTED if n != missing])
+    assert (verdict.outcome, verdict.deciding) == ("hold", missing)
+    assert "was not judged" in verdict.reason
+
+
+def test_a_gate_judged_twice_holds() -> None:
+    assert decide([*(gate(n) for n in EXPECTED), gate("speed")]).outcome == "hold"
+
+
+def test_a_further_gate_counts_like_the_others() -> None:
+    assert decide([*(gate(n) for n in EXPECTED), gate("slices")]).outcome == "promote"
+    assert decide([*(gate(n) for n in EXPECTED), gate("slices", "fail")]).outcome == "reject"
+    assert decide([*(gate(n) for n in EXPECTED), gate("slices", "not_applicable")]).outcome == "hold"
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, None])
+def test_a_pass_without_a_finite_number_holds(name: str, bad: float | None) -> None:
+    verdict = decide([gate(n, observed=bad if n == name else 1.0) for n in EXPECTED])
+    assert (verdict.outcome, verdict.deciding) == ("hold", name)
+
+
+def test_the_first_that_speaks_against_it_gives_the_reason_and_the_others_are_named() -> None:
+    verdict = decide([gate("baseline"), gate("champion"), gate("sound"), gate("speed", "fail"), gate("size", "fail")])
+    assert verdict.reason == "speed said fail. Also against it: size."
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    frame = make_frame()
+    split = make_split(frame)
+    model = fit_model(frame, split)
+    return evaluate_test_rows(model, frame, split, make_spec(), champion=model.estimator, importance=False)
+
+
+def first(evaluation: Evaluation) -> Evaluation:
+    return replace(evaluation, champion=None, against_champion=None)
+
+
+def test_a_good_first_model_is_promoted(evaluation: Evaluation) -> None:
+    verdict = judge_challenger(first(evaluation), SOUND, make_spec(), "none")
+    assert (verdict.outcome, verdict.deciding) == ("promote", "baseline")
+    assert verdict.reason.startswith("Every gate passed. Average precision is 0.")
+
+
+def test_an_equal_challenger_is_not_worse_and_not_better(evaluation: Evaluation) -> None:
+    verdict = judge_challenger(evaluation, SOUND, make_spec(), "compared")
+    assert (verdict.outcome, verdict.deciding) == ("promote", "champion")
+    strict = make_spec(gates={"champion": {"rule": "better"}})
+    assert judge_challenger(evaluation, SOUND, strict, "compared").outcome == "reject"
+
+
+def test_a_challenger_worse_than_the_champion_is_rejected() -> None:
+    frame = make_frame()
+    split = make_split(frame)
+    champion = fit_model(frame, split)
+    worse = fit_model(frame, split, features=("colour", "noise"))
+    evaluation = evaluate_test_rows(
+        worse, frame, split, make_spec(), champion=champion.estimator, champion_features=champion.features
+    )
+    verdict = judge_challenger(evaluation, SOUND, make_spec(), "compared")
+    assert (verdict.outcome, verdict.deciding) == ("reject", "champion")
+    assert verdict.reason.startswith("Worse than the champion")
+
+
+def test_a_model_without_skill_is_not_promoted() -> None:
+    frame = make_frame()
+    split = make_split(frame)
+    evaluation = evaluate_test_rows(fit_model(frame, split, features=("noise",)), frame, split, make_spec())
+    assert judge_challenger(evaluation, SOUND, make_spec(), "none").outcome != "promote"
+
+
+@pytest.mark.parametrize(
+    ("soundness", "outcome", "deciding"),
+    [
+        (None, "hold", "sound"),
+        (replace(SOUND, loads=False, largest_difference=None, predict_ms_per_1k_rows=math.nan), "reject", "sound"),
+        (replace(SOUND, predict_ms_per_1k_rows=1e6), "reject", "speed"),
+        (replace(SOUND, size_mb=math.nan), "hold", "size"),
+    ],
+)
+def test_soundness_decides_too(
+    evaluation: Evaluation, soundness: Soundness | None, outcome: str, deciding: str
+) -> None:
+    verdict = judge_challenger(evaluation, soundness, make_spec(), "compared")
+    assert (verdict.outcome, verdict.deciding) == (outcome, deciding)
+
+
+@pytest.mark.parametrize("state", ["unreadable: the file is gone", "", "None", "unknown"])
+def test_a_champion_that_cannot_be_read_holds(evaluation: Evaluation, state: str) -> None:
+    for seen in (evaluation, first(evaluation)):
+        verdict = judge_challenger(seen, SOUND, make_spec(), state)
+        assert (verdict.outcome, verdict.deciding) == ("hold", "champion")
+
+
+@pytest.mark.parametrize("broken", ["judge_baseline", "judge_champion", "judge_soundness", "judge_speed", "judge_size"])
+def test_a_gate_that_breaks_holds(evaluation: Evaluation, broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> GateResult:
+        raise ZeroDivisionError("no")
+
+    monkeypatch.setattr(gates_module, broken, fail)
+    verdict = judge_challenger(evaluation, SOUND, make_spec(), "compared")
+    assert verdict.outcome == "hold"
+    assert "ZeroDivisionError" in verdict.reason
+
+
+@pytest.mark.parametrize("evaluation_like", [None, "an evaluation", 3])
+def test_no_evaluation_at_all_holds(evaluation_like: Any) -> None:
+    assert judge_challenger(evaluation_like, SOUND, make_spec(), "none").outcome == "hold"
+
+
+def test_one_day_of_test_rows_holds_and_says_why() -> None:
+    frame = make_frame(2000, days=2)
+    split = make_split(frame)
+    verdict = judge_challenger(
+        evaluate_test_rows(fit_model(frame, split), frame, split, make_spec()), SOUND, make_spec(), "none"
+    )
+    assert verdict.outcome == "hold"
+    assert "at least 5 are needed" in verdict.reason
+
+
+@given(
+    st.sampled_from(["nan", "inf"]), st.sampled_from(["gain", "low", "high"]), st.sampled_from(["baseline", "champion"])
+)
+def test_no_number_of_a_comparison_may_be_missing(bad: str, where: str, which: str) -> None:
+    frame = make_frame(600)
+    split = make_split(frame)
+    model = fit_model(frame, split)
+    good = evaluate_test_rows(model, frame, split, make_spec(), champion=model.estimator, importance=False)
+    comparison = getattr(good, f"against_{which}")
+    evaluation = replace(good, **{f"against_{which}": replace(comparison, **{where: float(bad)})})
+    assert judge_challenger(evaluation, SOUND, make_spec(), "compared").outcome != "promote"
+
+
+class Shuffles:
+    """Predicts something, with no regard to the rows."""
+
+    def predict_proba(self, frame: Any) -> Any:
+        import numpy as np
+
+        p = np.random.default_rng(0).random(len(frame))
+        return np.stack([1 - p, p], axis=1)
+
+
+def test_chance_is_seldom_promoted() -> None:
+    frame = make_frame()
+    split = make_split(frame)
+    evaluation = evaluate_test_rows(wrap(Shuffles()), frame, split, make_spec())
+    assert judge_challenger(evaluation, SOUND, make_spec(), "none").outcome != "promote"
