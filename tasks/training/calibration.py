@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.config.project import Costs
+from tasks.config.project import Costs, Train
+from tasks.stats.metrics import OperatingPoint
 
 Method = Literal["none", "sigmoid", "isotonic"]
 Wanted = Literal["auto", "none", "sigmoid", "isotonic"]
@@ -86,6 +87,22 @@ def choose_threshold(costs: Costs | None, calibrated: bool, weight_ratio: float 
     if not calibrated and weight_ratio != 1.0:
         how += f", and moved for the class weights (a positive row weighs {weight_ratio:.3g} times a negative one)"
     return threshold, how + "."
+
+
+def weigh_positive(train: Train, target: NDArray[Any]) -> float:
+    """The weight of a positive over that of a negative row in a fit on these 0/1 labels (n,)."""
+    if train.class_weight is None:
+        return 1.0
+    positives = float(np.sum(target))
+    return (len(target) - positives) / positives
+
+
+def find_operating_point(train: Train, target: NDArray[Any]) -> OperatingPoint:
+    """Where a model fitted on these 0/1 labels (n,) and not calibrated decides, and what wrong decisions cost."""
+    threshold, _ = choose_threshold(train.costs, False, weigh_positive(train, target))
+    if train.costs is None:
+        return OperatingPoint(threshold)
+    return OperatingPoint(threshold, train.costs.false_positive, train.costs.false_negative)
 
 
 def carry_threshold(estimator: Any, threshold: float, frame: pd.DataFrame, target: NDArray[Any]) -> Any:

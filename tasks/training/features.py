@@ -193,7 +193,7 @@ class ColumnKinds(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sci
         indexes = self.__dict__.setdefault("_indexes", {})
         if name not in indexes:
             indexes[name] = pd.Index(json.loads(self.levels_[name]), dtype=object)
-        codes: Floats = indexes[name].get_indexer(text).astype(np.float64)
+        codes: Floats = indexes[name].get_indexer(pd.Index(text, dtype=object)).astype(np.float64)
         codes[pd.isna(text)] = np.nan
         return codes
 

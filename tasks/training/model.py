@@ -56,8 +56,7 @@ def fit_model(frame: TrainingFrame, split: Split, spec: Project, trials: Sequenc
             estimator = cal.calibrate(estimator, frame.frame.iloc[held], target[held], method)
     threshold, how = None, ""
     if frame.task == "binary":
-        positives = int(target[fit].sum())
-        ratio = (len(fit) - positives) / positives if train.class_weight == "balanced" else 1.0
+        ratio = cal.weigh_positive(train, target[fit])
         threshold, how = cal.choose_threshold(train.costs, method != "none", ratio)
         if train.costs is not None:
             estimator = cal.carry_threshold(estimator, threshold, rows, target[fit])

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from tasks.config import Project
 from tasks.errors import DataError
 from tasks.results import Split, TrainingFrame, Trial
-from tasks.stats.metrics import Metric, find_metric
+from tasks.stats.metrics import AT_HALF, Metric, find_metric
 from tasks.stats.prediction import predict_rows
+from tasks.training.calibration import find_operating_point
 from tasks.training.candidates import CANDIDATES, Candidate, Choice, Setting, find_candidates
 from tasks.training.features import FeaturePlan, Preparation, make_preparation, plan_features
 
@@ -197,7 +198,13 @@ def _score(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # parameters at the edge of the space may not converge; the score tells
         model.fit(fold.train, fold.train_target)
-    value = metric.compute(fold.validation_target, predict_rows(model, fold.validation, frame.task))
+    at = find_operating_point(spec.train, fold.train_target) if frame.task == "binary" else AT_HALF
+    value = metric.compute(fold.validation_target, predict_rows(model, fold.validation, frame.task), at)
+    if not math.isfinite(value):
+        raise DataError(
+            f"train.metric: {metric.name} is not defined on a search fold of {len(fold.validation_target)} rows"
+            f" (candidate {candidate.name}). Choose another metric, or train on more rows."
+        )
     return float(value) if metric.larger_is_better else -float(value)
 
 
