@@ -1,0 +1,130 @@
+"""Great Expectations' Data Docs, the standard extra: its own site over a sample of the batch.
+
+Our page (page.py) is the record; this site takes its styles from the web and looks plain without it. It can crash
+on what expectations return, so whatever happens here is logged and never decides about a batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tasks.config import LoadedProject
+from tasks.contract.engine import configure, quiet
+from tasks.contract.files import stem
+from tasks.contract.rules import Rule, derive_rules
+from tasks.contract.suite import ContractSpec
+from tasks.results import ContractResult
+from tasks.table import TableRef
+
+SAMPLE_ROWS = 5_000
+_log = logging.getLogger(__name__)
+# Its result holds numpy booleans, which the store of validation results cannot write.
+_NOT_STORABLE = frozenset({"expect_column_quantile_values_to_be_between"})
+
+
+def build_data_docs(
+    project: LoadedProject, contract: ContractSpec, table: TableRef, result: ContractResult
+) -> Path | None:
+    """Validate a sample of at most 5,000 rows with a checkpoint, and bring the site up to date.
+
+    Returns the site's first page; None where the project switched it off, where the batch has no rows, or where
+    Great Expectations failed (logged as a warning).
+    """
+    if not project.spec.contract.data_docs or result.rows == 0:
+        return None
+    try:
+        with quiet():
+            return _build(project, contract, table, result)
+    except Exception as error:  # noqa: BLE001 - an extra: its failure is told, and decides nothing
+        _log.warning("Data Docs for %s of %s: %s: %s", table.batch, project.name, type(error).__name__, error)
+        return None
+
+
+def _build(project: LoadedProject, contract: ContractSpec, table: TableRef, result: ContractResult) -> Path:
+    import great_expectations as gx
+    from great_expectations.checkpoint import UpdateDataDocsAction
+
+    frame = _sample(table, result.rows)
+    folder = project.folder / "data_docs"
+    name = stem(table.batch, result.contract)
+    context = gx.get_context(mode="ephemeral", project_config=_config(folder))
+    context.enable_analytics(False)
+    rules = derive_rules(project, contract, table, label_expected=not table.labels_hidden, reference=None)
+    broken = {r.name for r in result.rules if r.observed.startswith(("could not be checked", "not checked"))}
+    wanted = [replace(r, kwargs=_arguments(r)) for r in rules if _shows(r) and r.name not in broken]
+    suite = gx.ExpectationSuite(
+        name=name,
+        notes=f"A sample of {len(frame):,} of the {result.rows:,} rows of batch {table.batch}; the verdict on all "
+        f"rows is: {result.outcome}.",
+    )
+    for configuration in configure(wanted, contract.path).values():
+        configuration.meta = {}
+        suite.add_expectation_configuration(configuration)
+    asset = context.data_sources.add_pandas("sample").add_dataframe_asset(f"{len(frame)} of {result.rows} rows")
+    definition = gx.ValidationDefinition(
+        name=name, data=asset.add_batch_definition_whole_dataframe("sample"), suite=context.suites.add_or_update(suite)
+    )
+    checkpoint = gx.Checkpoint(
+        name=name,
+        validation_definitions=[context.validation_definitions.add(definition)],
+        actions=[UpdateDataDocsAction(name="docs")],
+        result_format={"result_format": "SUMMARY", "partial_unexpected_count": 5},
+    )
+    context.checkpoints.add(checkpoint).run(
+        batch_parameters={"dataframe": frame}, run_id=gx.RunIdentifier(run_name=name)
+    )
+    return folder / "site" / "index.html"
+
+
+def _config(folder: Path) -> Any:
+    """What the site shows is kept in files, everything else in memory: a stored checkpoint would tie the next batch
+    to the sample of the one before."""
+    from great_expectations.data_context.types.base import DataContextConfig, ProgressBarsConfig
+
+    def kept(store: str, place: str) -> dict[str, Any]:
+        backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder / place)}
+        return {"class_name": store, "store_backend": backend}
+
+    memory = {"class_name": "InMemoryStoreBackend"}
+    return DataContextConfig(
+        stores={
+            "expectations_store": kept("ExpectationsStore", "expectations"),
+            "validation_results_store": kept("ValidationResultsStore", "results"),
+            "checkpoint_store": {"class_name": "CheckpointStore", "store_backend": memory},
+            "validation_definition_store": {"class_name": "ValidationDefinitionStore", "store_backend": memory},
+        },
+        expectations_store_name="expectations_store",
+        validation_results_store_name="validation_results_store",
+        checkpoint_store_name="checkpoint_store",
+        data_docs_sites={
+            "site": {
+                **kept("SiteBuilder", "site"),
+                "show_how_to_buttons": False,
+                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            }
+        },
+        progress_bars=ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
+    )
+
+
+def _sample(table: TableRef, rows: int) -> pd.DataFrame:
+    """Rows at even distances over the batch, so that no part of it is left out."""
+    step = max(1, -(-rows // SAMPLE_ROWS))
+    parts = [chunk[chunk.index % step == 0] for chunk in table.chunks()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _shows(rule: Rule) -> bool:
+    """Whether the rule is Great Expectations' own and means the same on a sample."""
+    counts_rows = rule.kind.startswith("expect_table_row_count")
+    return rule.kind.startswith("expect_") and not counts_rows and rule.kind not in _NOT_STORABLE
+
+
+def _arguments(rule: Rule) -> dict[str, Any]:
+    return {k: v for k, v in rule.kwargs.items() if k != "share"}
