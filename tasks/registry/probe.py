@@ -1,0 +1,55 @@
+"""A stored model in a process that knows nothing of the one that made it: `python -m tasks.registry.probe`.
+
+Loads the model, predicts the rows, and writes predictions (.npy) and timing (JSON) beside them. MLflow is not
+imported: the files must stand for themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from tasks.errors import TrueupError
+from tasks.registry.files import load_model_files
+from tasks.stats.metrics import TaskType
+from tasks.stats.prediction import predict_rows
+
+_TIMED_ROWS = 1000
+_REPEATS = 5
+
+
+def probe(folder: Path, digest: str, exchange: Path, task: TaskType) -> None:
+    """Predict `exchange/rows.parquet`; write `predictions.npy` and `timing.json` there."""
+    estimator = load_model_files(folder, digest)
+    rows = pd.read_parquet(exchange / "rows.parquet")
+    predictions = predict_rows(estimator, rows, task)  # also the warm-up
+    timed = rows.iloc[np.arange(_TIMED_ROWS) % len(rows)].reset_index(drop=True)
+    seconds = []
+    for _ in range(_REPEATS):
+        started = time.perf_counter()
+        predict_rows(estimator, timed, task)
+        seconds.append(time.perf_counter() - started)
+    np.save(exchange / "predictions.npy", predictions)
+    timing = {"ms_per_1k_rows": float(np.median(seconds)) * 1000 * 1000 / _TIMED_ROWS}
+    (exchange / "timing.json").write_text(json.dumps(timing))
+
+
+def main() -> int:
+    """Folder, digest, exchange folder and task from the command line; exit code 0 where the model predicted."""
+    folder, digest, exchange, task = sys.argv[1:]
+    try:
+        probe(Path(folder), digest, Path(exchange), cast(TaskType, task))
+    except TrueupError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

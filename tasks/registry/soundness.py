@@ -1,0 +1,85 @@
+"""Does the stored model load and predict the same in a fresh process, and how fast and large is it?"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tasks.registry.files import measure_mb
+from tasks.results import Soundness
+from tasks.stats.metrics import TaskType
+
+_CODE = Path(__file__).resolve().parents[2]  # the folder that holds the package `tasks`
+
+
+def predict_in_fresh_process(
+    folder: Path,
+    digest: str,
+    rows: pd.DataFrame,
+    expected: NDArray[Any],
+    task: TaskType,
+    timeout_seconds: float = 120.0,
+) -> Soundness:
+    """Load the model in a new process, predict `rows` (n >= 1, the model's features) there, and compare.
+
+    `expected` are the predictions here: (n,), or (n, classes) for a multiclass task. Milliseconds are the median of
+    five warm predictions of 1,000 rows. Whatever goes wrong there, a crash or a timeout too, is `loads=False` with
+    the detail, never an exception: the gate that reads it fails.
+    """
+    size = measure_mb(folder)
+    with tempfile.TemporaryDirectory(prefix="trueup-probe-") as name:
+        exchange = Path(name)
+        try:
+            rows.reset_index(drop=True).to_parquet(exchange / "rows.parquet")
+            detail = _run(folder, digest, exchange, task, timeout_seconds)
+            if detail:
+                return Soundness(False, None, float("nan"), size, detail)
+            predictions = np.load(exchange / "predictions.npy", allow_pickle=False)
+            timing = json.loads((exchange / "timing.json").read_text())
+            difference = _largest_difference(np.asarray(expected, dtype=np.float64), predictions)
+            return Soundness(True, difference, float(timing["ms_per_1k_rows"]), size)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            return Soundness(False, None, float("nan"), size, f"{type(error).__name__}: {error}"[:500])
+
+
+def _run(folder: Path, digest: str, exchange: Path, task: TaskType, timeout_seconds: float) -> str:
+    """What went wrong there, in one line; empty where nothing did."""
+    # -P: the current folder must not be able to put another `tasks` in the place of this one.
+    command = [sys.executable, "-P", "-m", "tasks.registry.probe", str(folder), digest, str(exchange), task]
+    path = os.pathsep.join([str(_CODE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "PYTHONPATH": path},
+            cwd=exchange,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"It did not load and predict within {timeout_seconds:g} s in a fresh process."
+    if done.returncode == 0:
+        return ""
+    if done.returncode < 0:
+        return f"The fresh process was ended by signal {-done.returncode}."
+    lines = done.stderr.strip().splitlines()
+    return (lines[-1] if lines else f"The fresh process ended with exit code {done.returncode}.")[:500]
+
+
+def _largest_difference(expected: NDArray[np.float64], found: NDArray[np.float64]) -> float:
+    """The largest absolute difference; infinite where the shapes differ or one of two values is missing."""
+    if expected.shape != found.shape:
+        return float("inf")
+    difference = np.where(np.isnan(expected) & np.isnan(found), 0.0, np.abs(expected - found))
+    return float(np.max(np.where(np.isnan(difference), np.inf, difference), initial=0.0))

@@ -1,0 +1,91 @@
+"""The same against a real MLflow server, over HTTP and with its artifacts behind it."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.registry import (
+    find_training,
+    load_artifact,
+    load_version,
+    log_window,
+    mirror_aliases,
+    open_registry,
+    register_training,
+    run_link,
+)
+from tasks.results import Window
+from tests.registry.conftest import Model, environment, make_record
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running MLflow server."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    store = f"sqlite:///{folder}/server.db"
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")],
+            cwd=folder,
+            env={**environment(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+            stdout=log,
+            stderr=log,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait(address, process, folder / "log")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail(log.read_text())
+
+
+def test_a_training_and_its_release_on_a_server(
+    server: str, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    registry = open_registry(tmp_path / "home")
+    version = register_training(registry, "flights", make_record(model))
+    assert version.uri.startswith("mlflow-artifacts:") and find_training(registry, "flights", "k1") == version
+    assert mirror_aliases(registry, "flights", champion=1, challenger=None, previous=None) == []
+    for _ in range(2):  # fetched, then kept
+        loaded = load_version(open_registry(tmp_path / "home"), version)
+        assert np.array_equal(loaded.predict(model.rows), model.estimator.predict(model.rows))
+        assert load_artifact(registry, version, "project.yaml").read_text() == "name: flights\n"
+    window = Window("2013-04", 1, "healthy", "as ever", "none", 10, 10, {"roc_auc": 0.7}, {})
+    run_id = log_window(registry, version, window, datetime(2013, 5, 1, tzinfo=UTC))
+    assert registry.client().get_run(run_id).data.metrics["production/roc_auc"] == 0.7
+    assert run_link(registry, version.run_id).startswith(f"{server}/#/experiments/")
+    assert list(Path.cwd().iterdir()) == []
+    output = capfd.readouterr()
+    assert output.out == "" and output.err == ""
