@@ -127,11 +127,11 @@ def ensure_crash_automation(url: str) -> None:
     For runs made by workers: a worker that lives reports a killed run itself, but worker and run may die together.
     The deployments of `prefect.yaml` send heartbeats every 30 seconds.
     """
-    from prefect.automations import Automation
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.objects import StateType
     from prefect.events import EventTrigger, Posture, ResourceSpecification
     from prefect.events.actions import ChangeFlowRunState
+    from prefect.events.schemas.automations import AutomationCore
     from prefect.settings import temporary_settings
 
     ends = {
@@ -150,4 +150,4 @@ def ensure_crash_automation(url: str) -> None:
     action = ChangeFlowRunState(state=StateType.CRASHED, message="The run sent no heartbeat for 90 seconds.")
     with temporary_settings({"api.url": url}), get_client(sync_client=True) as client:
         if not client.read_automations_by_name(AUTOMATION):
-            client.create_automation(Automation(name=AUTOMATION, trigger=trigger, actions=[action]))
+            client.create_automation(AutomationCore(name=AUTOMATION, trigger=trigger, actions=[action]))

@@ -23,6 +23,7 @@ with untracked_import(), uncollected_imports():
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_ABOUT_RUNS = ("prefect.flow", "prefect.task", "prefect.engine", "EventsWorker")
 
 
 class LoopFlow(Flow[P, R], Generic[P, R]):
@@ -39,8 +40,7 @@ class LoopFlow(Flow[P, R], Generic[P, R]):
         if FlowRunContext.get() is not None:
             return super().__call__(*args, **kwargs)
         prepare_environment()
-        parameters = self._checked(args, kwargs)
-        with local_api(_home_of(parameters)), _quiet_terminal():
+        with _quiet_terminal(), local_api(_home_of(self._checked(args, kwargs))):
             return super().__call__(*args, **kwargs)
 
     def _checked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class LoopFlow(Flow[P, R], Generic[P, R]):
             bound.apply_defaults()
             return self.validate_parameters(bound.arguments)
         except (TypeError, ParameterBindError, ParameterTypeError) as error:
-            raise ConfigError(f"{self.name}: {error}") from None
+            raise ConfigError(f"{self.name}: {str(error).removeprefix('Flow run received ')}") from None
 
 
 def flow(name: str, *, run_name: str | None = None) -> Callable[[Callable[P, R]], LoopFlow[P, R]]:
@@ -99,4 +99,4 @@ def _quiet_terminal() -> Iterator[None]:
 
 
 def _not_about_a_run(record: logging.LogRecord) -> bool:
-    return not record.name.startswith(("prefect.flow_runs", "prefect.task_runs", "prefect.engine"))
+    return not record.name.startswith(_ABOUT_RUNS)

@@ -138,7 +138,7 @@ def start_server(home: Path, port: int | None = None) -> str:
             return status.url.removesuffix("/api")
         if status.running:
             raise InfrastructureError(f"A server over {home} is running but does not answer; see {status.log}.")
-        pid, url = _spawn(home, port or _free_port())
+        pid, url = _spawn(home, port or free_port())
         _wait_until_up(pid, url, home)
         (folder / "server.json").write_text(json.dumps({"url": url, "pid": pid}))
     from flows.crashes import ensure_crash_automation
@@ -236,7 +236,8 @@ def tail(log: Path, lines: int = 12) -> str:
     return "(there is none)"
 
 
-def _free_port(usual: int = USUAL_PORT) -> int:
+def free_port(usual: int = USUAL_PORT) -> int:
+    """The usual port of a server where it is free, else any free one, on the loopback interface."""
     for port in (usual, 0):
         with suppress(OSError), socket.socket() as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
