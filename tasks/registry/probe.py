@@ -30,13 +30,13 @@ def probe(folder: Path, digest: str, exchange: Path, task: TaskType) -> None:
     rows = pd.read_parquet(exchange / "rows.parquet")
     predictions = predict_rows(estimator, rows, task)  # also the warm-up
     timed = rows.iloc[np.arange(_TIMED_ROWS) % len(rows)].reset_index(drop=True)
-    seconds = []
+    seconds = []  # the least of them is the model's own time: a busy machine only adds to it
     for _ in range(_REPEATS):
         started = time.perf_counter()
         predict_rows(estimator, timed, task)
         seconds.append(time.perf_counter() - started)
     np.save(exchange / "predictions.npy", predictions)
-    timing = {"ms_per_1k_rows": float(np.median(seconds)) * 1000 * 1000 / _TIMED_ROWS}
+    timing = {"ms_per_1k_rows": min(seconds) * 1000 * 1000 / _TIMED_ROWS}
     (exchange / "timing.json").write_text(json.dumps(timing))
 
 

@@ -32,7 +32,7 @@ def find_training(registry: Registry, project: str, training_key: str) -> ModelV
     Runs of the project that were cut off before their version was registered are marked as killed.
     """
     version = find_by_key(registry, project, training_key)
-    _close_runs(registry, project, version)
+    _close_runs(registry, project)
     return version
 
 
@@ -61,7 +61,7 @@ def register_training(registry: Registry, project: str, record: TrainingRecord) 
     return read_version(registry, version)
 
 
-def _close_runs(registry: Registry, project: str, version: ModelVersion | None) -> None:
+def _close_runs(registry: Registry, project: str) -> None:
     """End the training runs that are open though nobody trains: finished where a version came of it, else killed."""
     client = registry.client()
     experiment = registry.experiment(project)
@@ -71,9 +71,7 @@ def _close_runs(registry: Registry, project: str, version: ModelVersion | None) 
         )
         for run in open_runs:
             run_id = run.info.run_id
-            key = run.data.tags[f"{TAG}training_key"]
-            came = version if version and version.training_key == key else find_by_key(registry, project, key)
-            finished = came is not None and came.run_id == run_id
+            finished = bool(client.search_model_versions(f"name = '{project}' and run_id = '{run_id}'"))
             _log.info("MLflow run %s was cut off; marked as %s", run_id, "finished" if finished else "killed")
             client.set_terminated(run_id, "FINISHED" if finished else "KILLED")
 

@@ -31,7 +31,7 @@ def predict_in_fresh_process(
 ) -> Soundness:
     """Load the model in a new process, predict `rows` (n >= 1, the model's features) there, and compare.
 
-    `expected` are the predictions here: (n,), or (n, classes) for a multiclass task. Milliseconds are the median of
+    `expected` are the predictions here: (n,), or (n, classes) for a multiclass task. Milliseconds are the least of
     five warm predictions of 1,000 rows. Whatever goes wrong there, a crash or a timeout too, is `loads=False` with
     the detail, never an exception: the gate that reads it fails.
     """

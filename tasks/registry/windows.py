@@ -26,9 +26,9 @@ def log_window(registry: Registry, version: ModelVersion, window: Window, end: d
     `end` (with a time zone) is the end of the window's period. The same window may be logged again: its numbers
     replace nothing and double nothing where they are the same, and a revised one stands beside the old.
     """
+    client = registry.client()
     from mlflow.entities import Metric, RunTag
 
-    client = registry.client()
     run_id = _find_run(registry, version)
     at = int(end.timestamp() * 1000)
     with registry.errors():
