@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from tasks.config import LoadedProject
-from tasks.data.source import Batch
 from tasks.errors import ConfigError
 
-MOMENT_PATTERN = (
-    r"^(now|next|\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?)$"
-)
+if TYPE_CHECKING:  # the command's grammar needs the pattern only, and must not wait for pandas
+    from tasks.config import LoadedProject
+    from tasks.data.source import Batch
+
+MOMENT_PATTERN = r"^(now|next|\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?)$"
 
 
 def parse_moment(text: str, project: LoadedProject, now: datetime) -> datetime:

@@ -197,7 +197,14 @@ def _plan_batch(
         steps.append(Step("validate", key, False, f"{checked.outcome} before, and neither rows nor contract changed"))
     elif score_due or window is None:
         seen = ledger.latest(name, step="validate", subject=key)
-        steps.append(Step("validate", key, True, "new" if seen is None else "its rows or the contract changed, or only training checked it"))
+        steps.append(
+            Step(
+                "validate",
+                key,
+                True,
+                "new" if seen is None else "its rows or the contract changed, or only training checked it",
+            )
+        )
     if refused:
         steps.append(Step("score", key, False, "the batch was refused by its contract"))
     elif score_due and not has_champion:
@@ -215,9 +222,7 @@ def _plan_batch(
     return steps
 
 
-def _check_forward(
-    project: LoadedProject, batches: tuple[Batch, ...], done: frozenset[str], as_of: datetime
-) -> None:
+def _check_forward(project: LoadedProject, batches: tuple[Batch, ...], done: frozenset[str], as_of: datetime) -> None:
     late = [b for b in batches if b.key in done and b.end is not None and b.end > as_of]
     if late:
         zone = project.spec.data.zone

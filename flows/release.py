@@ -96,9 +96,7 @@ def move_aliases(workspace: Workspace) -> None:
         workspace.record("alias", digest(standing), "aliases", "moved", f"champion is {_called(version)}", {})
 
 
-def _append(
-    workspace: Workspace, trained: Entry, action: Action, expected: int | None, key: str, reason: str
-) -> Entry:
+def _append(workspace: Workspace, trained: Entry, action: Action, expected: int | None, key: str, reason: str) -> Entry:
     name, version = workspace.project.name, int(str(trained.subject))
     evidence = {k: trained.payload[k] for k in ("run_id", "snapshot", "gates", "deciding", "compared_with")}
     entry = _release(workspace, action, version, expected, key, reason, evidence)

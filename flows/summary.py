@@ -161,7 +161,9 @@ def _where(project: LoadedProject, ledger: Ledger, by_step: Mapping[str, list[En
         if stored:
             lines.append(_line("look at", f"{shown(project.home / stored)}  ({name})", cut=False))
     if by_step.get("train") or by_step.get("monitor"):
-        lines.append(_line("look at", "trueup ui  (runs, models and drift in Prefect's, MLflow's and Evidently's pages)"))
+        lines.append(
+            _line("look at", "trueup ui  (runs, models and drift in Prefect's, MLflow's and Evidently's pages)")
+        )
     return lines
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from flows.launch import flow
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
 from flows.plan import validate_key
+from flows.show import show_check
 from flows.workspace import Workspace, open_workspace
 from tasks.contract.check import check_contract
 from tasks.contract.quarantine import read_positions
-from tasks.contract.suite import load_contract
 from tasks.data.source import Batch, table_of
 from tasks.ledger import Entry
 from tasks.results import ContractResult
@@ -57,7 +57,6 @@ def find_results(
     With `labels` those known at `as_of` (None: all) are judged too, as for training; without it none is.
     """
     project = workspace.project
-    contract = load_contract(project)
     results: dict[str, Entry | ContractResult] = {}
     for batch in batches:
         done = workspace.ledger.find(project.name, "validate", validate_key(project, batch, labels))
@@ -67,7 +66,6 @@ def find_results(
         table = table_of(batch, project.spec.data, as_of)
         results[batch.key] = check_contract(
             project,
-            contract,
             table if labels else table.without_labels(),
             now=workspace.now,
             label_expected=labels,
@@ -77,12 +75,11 @@ def find_results(
     return results
 
 
-def record_result(
-    workspace: Workspace, batch: Batch, result: Entry | ContractResult, labels: bool = False
-) -> Entry:
+def record_result(workspace: Workspace, batch: Batch, result: Entry | ContractResult, labels: bool = False) -> Entry:
     """Append a check's result to the ledger, unless it is there already."""
     if isinstance(result, Entry):
         return result
+    show_check(result)
     broken = [
         {"name": r.name, "scope": r.scope, "failed": r.failed, "observed": r.observed}
         for r in result.rules
@@ -104,6 +101,20 @@ def record_result(
             "page": workspace.stored(result.page),
             "data_docs": workspace.stored(result.data_docs),
         },
+    )
+
+
+def result_of(entry: Entry) -> ContractResult:
+    """A recorded check as the value it came from; its rules are on its page."""
+    made = entry.payload
+    return ContractResult(
+        batch=str(entry.subject),
+        outcome="refused" if entry.outcome == "refused" else "accepted",
+        reason=entry.reason,
+        rows=made["rows"],
+        quarantined=made["quarantined"],
+        rules=(),
+        contract=made["contract"],
     )
 
 

@@ -286,3 +286,10 @@ class Window:
     drift: Mapping[str, float]  # column -> distance
     promised: Mapping[str, float] = field(default_factory=dict)  # metric -> the test interval's ends
     report: Path | None = None
+    performance: tuple[MetricValue, ...] = ()  # with intervals; the first is the project's metric
+    drifted: tuple[str, ...] = ()  # columns, the furthest first
+    faults: tuple[str, ...] = ()  # broken columns, one clause each
+    notes: tuple[str, ...] = ()  # such as what was not drawn, and why
+    counts: Path | None = None  # the window's own profile, in JSON
+    end: datetime | None = None
+    monitored_at: datetime | None = None

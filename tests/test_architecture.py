@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {"data", "contract", "training", "evaluation", "registry", "ledger", "scoring", "monitoring", "reports"}
-COMMON = {"config", "results", "errors", "stats", "stage", "table"}
+COMMON = {"config", "results", "errors", "stats", "stage", "table", "files"}
 DOORS = {
     "prefect": ("flows/", "tasks/stage.py"),
     "great_expectations": ("tasks/contract/",),

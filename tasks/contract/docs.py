@@ -1,7 +1,8 @@
 """Great Expectations' Data Docs, the standard extra: its own site over a sample of the batch.
 
-Our page (page.py) is the record; this site takes its styles from the web and looks plain without it. It can crash
-on what expectations return, so whatever happens here is logged and never decides about a batch.
+Our page (page.py) is the record; this site takes its styles from the web and looks plain without it. Its templates
+put values and column names into the page as they are, so characters that mean something in HTML are replaced by others
+that look like them. It can crash on what expectations return: that is logged and never decides about a batch.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ SAMPLE_ROWS = 5_000
 _log = logging.getLogger(__name__)
 # Its result holds numpy booleans, which the store of validation results cannot write.
 _NOT_STORABLE = frozenset({"expect_column_quantile_values_to_be_between"})
+_HARMLESS = str.maketrans({"<": "\u2039", ">": "\u203a", '"': "\u201d", "'": "\u2019", "`": "\u2019"})
+_SYNTAX = frozenset({"regex", "regex_list", "strftime_format", "json_schema", "row_condition", "ignore_row_if"})
 
 
 def build_data_docs(
@@ -32,7 +35,7 @@ def build_data_docs(
 ) -> Path | None:
     """Validate a sample of at most 5,000 rows with a checkpoint, and bring the site up to date.
 
-    Returns the site's first page; None where the project switched it off, where the batch has no rows, or where
+    Returns the batch's page of the site; None where the project switched it off, where the batch has no rows, or where
     Great Expectations failed (logged as a warning).
     """
     if not project.spec.contract.data_docs or result.rows == 0:
@@ -59,8 +62,8 @@ def _build(project: LoadedProject, contract: ContractSpec, table: TableRef, resu
     wanted = [replace(r, kwargs=_arguments(r)) for r in rules if _shows(r) and r.name not in broken]
     suite = gx.ExpectationSuite(
         name=name,
-        notes=f"A sample of {len(frame):,} of the {result.rows:,} rows of batch {table.batch}; the verdict on all "
-        f"rows is: {result.outcome}.",
+        notes=f"A sample of {len(frame):,} of the {result.rows:,} rows of batch {_harmless(table.batch)}; the verdict on all "
+        f"rows is: {result.outcome}. Characters that mean something in HTML are shown as others that look like them.",
     )
     for configuration in configure(wanted, contract.path).values():
         configuration.meta = {}
@@ -78,7 +81,8 @@ def _build(project: LoadedProject, contract: ContractSpec, table: TableRef, resu
     context.checkpoints.add(checkpoint).run(
         batch_parameters={"dataframe": frame}, run_id=gx.RunIdentifier(run_name=name)
     )
-    return folder / "site" / "index.html"
+    pages = (folder / "site" / "validations" / name).rglob("*.html")
+    return max(pages, key=lambda page: page.stat().st_mtime_ns)
 
 
 def _config(folder: Path) -> Any:
@@ -117,7 +121,11 @@ def _sample(table: TableRef, rows: int) -> pd.DataFrame:
     """Rows at even distances over the batch, so that no part of it is left out."""
     step = max(1, -(-rows // SAMPLE_ROWS))
     parts = [chunk[chunk.index % step == 0] for chunk in table.chunks()]
-    return pd.concat(parts, ignore_index=True)
+    frame = pd.concat(parts, ignore_index=True)
+    for column in table.schema.columns:
+        if column.kind == "string" and column.name in frame:
+            frame[column.name] = frame[column.name].str.translate(_HARMLESS)
+    return frame.rename(columns={name: name.translate(_HARMLESS) for name in frame.columns})
 
 
 def _shows(rule: Rule) -> bool:
@@ -127,4 +135,14 @@ def _shows(rule: Rule) -> bool:
 
 
 def _arguments(rule: Rule) -> dict[str, Any]:
-    return {k: v for k, v in rule.kwargs.items() if k != "share"}
+    return {k: v if k in _SYNTAX else _harmless(v) for k, v in rule.kwargs.items() if k != "share"}
+
+
+def _harmless(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.translate(_HARMLESS)
+    if isinstance(value, (list, tuple)):
+        return [_harmless(v) for v in value]
+    if isinstance(value, dict):
+        return {_harmless(k): _harmless(v) for k, v in value.items()}
+    return value

@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.config import shown
+from tasks.contract.catalog import CATALOG
 from tasks.contract.rules import Rule
 from tasks.errors import ConfigError
 
@@ -106,8 +107,9 @@ def _read(result: Any) -> Finding:
     if error is not None:
         return _unknown(error)
     details = result.result
-    positions = np.asarray(details.get("unexpected_index_list") or [], np.int64)
-    if details.get("unexpected_count", 0) != len(positions):
+    maps = CATALOG[result.expectation_config.type].maps  # others count values, not rows, as unexpected
+    positions = np.asarray((details.get("unexpected_index_list") if maps else None) or [], np.int64)
+    if maps and details.get("unexpected_count", 0) != len(positions):
         return _unknown(f"{details['unexpected_count']} rows broke it, and {len(positions)} of them were named")
     checked = details.get("element_count", 0) - (details.get("missing_count") or 0)
     return Finding(checked, positions, bool(result.success), details.get("observed_value"))

@@ -168,7 +168,8 @@ def _type(tally: Tally, counts: Counts, table: TableRef) -> tuple[bool, str]:
 def _library(tally: Tally) -> tuple[bool, str, int]:
     rule, failed, checked = tally.rule, tally.failed, tally.checked
     if rule.how in ("column", "table") and rule.scope == "batch" and not failed:
-        return tally.passed, _short(tally.observed) if tally.observed is not None else "as expected", checked
+        otherwise = "as expected" if tally.passed else "not as expected"
+        return tally.passed, otherwise if tally.observed is None else _short(tally.observed), checked
     mostly = float(rule.kwargs.get("mostly", 1.0))
     share = failed / checked if checked else 0.0
     # The same comparison as Great Expectations', over the batch instead of a chunk.

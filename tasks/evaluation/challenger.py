@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tasks.config import Project
 from tasks.evaluation.curves import draw_curves
@@ -33,6 +34,12 @@ class _TestRows:
     blocks: Blocks
     classes: Array | None
 
+    def take(self, keep: NDArray[np.bool_]) -> _TestRows:
+        """Some of the rows, in the blocks that they leave."""
+        kept, of_row = np.unique(self.blocks.of_row[keep], return_inverse=True)
+        blocks = Blocks(of_row.astype(np.int64), len(kept), self.blocks.unit)
+        return _TestRows(self.y[keep], blocks, None if self.classes is None else self.classes[keep])
+
     def replicate(self, metric: Metric, prediction: Array, at: OperatingPoint) -> Replicates:
         return replicate(metric, self.y, prediction, self.blocks, at, self.classes)
 
@@ -46,12 +53,14 @@ def evaluate_test_rows(
     champion: Any | None = None,
     champion_features: Sequence[str] | None = None,
     champion_threshold: float | None = None,
+    champion_unseen: NDArray[np.bool_] | None = None,
     importance: bool = True,
 ) -> Evaluation:
     """Judge `model` on the rows of `split.test`, and on no others.
 
     `champion` is its estimator; `champion_features` the columns that it reads (default: the names it was fitted
-    with, else the challenger's) and `champion_threshold` its own decision threshold. Where the challenger or the
+    with, else the challenger's) and `champion_threshold` its own decision threshold. The two are compared on the test
+    rows that `champion_unseen` (n_test,) marks as outside the champion's own fit and search; None marks all. Where the challenger or the
     champion cannot be judged, the Evaluation says why in `problem` or `champion_problem`, its numbers are nan or
     absent, and no gate passes on them; nothing is raised for it. ConfigError where the task has no such metric.
     """
@@ -81,12 +90,17 @@ def evaluate_test_rows(
         columns = champion_features or getattr(champion, "feature_names_in_", None)
         features = tuple(model.features if columns is None else columns)
         theirs, champion_problem = _predict(champion, rows, features, model.task)
-        if theirs is not None:
+        keep = np.ones(len(y), bool) if champion_unseen is None else np.asarray(champion_unseen, bool)
+        if theirs is not None and not _covers(y[keep], frame):
+            champion_problem = f"it has seen all but {keep.sum():,} of the {len(y):,} test rows, too few to compare on"
+        elif theirs is not None:
+            shared = test if keep.all() else test.take(keep)
             their_point = at if champion_threshold is None else _operating_point(champion_threshold, spec)
-            champion_own = test.replicate(metric, theirs, their_point)
-            champion_value = _value(metric, champion_own, test.blocks)
+            champion_own = shared.replicate(metric, theirs[keep], their_point)
+            champion_value = _value(metric, champion_own, shared.blocks)
+            mine = own if keep.all() else shared.replicate(metric, prediction[keep], at)
             margin = spec.gates.champion.margin
-            against_champion = _compare(metric, own, champion_own, test, "champion", margin, spec)
+            against_champion = _compare(metric, mine, champion_own, shared, "champion", margin, spec)
     return Evaluation(
         rows=len(y),
         blocks=None if split.blocks is None else test.blocks.count,
@@ -131,6 +145,11 @@ def _unjudged(problem: str, metric: Metric, spec: Project, rows: int) -> Evaluat
         metric_name=metric.name,
         problem=problem,
     )
+
+
+def _covers(y: Array, frame: TrainingFrame) -> bool:
+    """Whether some rows hold every class, or for a regression any value."""
+    return len(np.unique(y)) == len(frame.classes) if frame.task != "regression" else len(y) > 0
 
 
 def _predict(estimator: Any, rows: pd.DataFrame, features: Sequence[str], task: Any) -> tuple[Array | None, str]:
@@ -230,6 +249,7 @@ def evaluate_challenger(
     champion: Any | None = None,
     champion_features: Sequence[str] | None = None,
     champion_threshold: float | None = None,
+    champion_unseen: NDArray[np.bool_] | None = None,
 ) -> Evaluation:
     """The challenger on its test rows; see `evaluate_test_rows`."""
     return evaluate_test_rows(
@@ -240,4 +260,5 @@ def evaluate_challenger(
         champion=champion,
         champion_features=champion_features,
         champion_threshold=champion_threshold,
+        champion_unseen=champion_unseen,
     )

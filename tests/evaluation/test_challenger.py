@@ -215,3 +215,32 @@ def test_the_same_inputs_give_the_same_evaluation() -> None:
 def test_a_cost_that_decides_must_be_stated() -> None:
     with pytest.raises(ValueError, match=r"needs train\.costs"):
         make_spec(train={"metric": "expected_cost"})
+
+
+def test_rows_that_the_champion_has_seen_do_not_compare() -> None:
+    frame = make_frame()
+    split = make_split(frame)
+    model, champion = fit_model(frame, split), fit_model(frame, split, features=("size",))
+    unseen = np.arange(len(split.test)) >= 600
+    evaluation = evaluate_challenger(
+        model,
+        frame,
+        split,
+        make_spec(),
+        champion=champion.estimator,
+        champion_features=("size",),
+        champion_unseen=unseen,
+    )
+    test = np.asarray(split.test)[unseen]
+    p = champion.estimator.predict_proba(frame.frame.iloc[test][["size"]])[:, 1]
+    assert evaluation.champion is not None
+    assert evaluation.champion.value == pytest.approx(sk.average_precision_score(frame.target.iloc[test], p))
+    assert evaluation.against_champion is not None
+    assert evaluation.against_champion.rows == 600
+    assert evaluation.rows == 1200
+    nothing = evaluate_challenger(
+        model, frame, split, make_spec(), champion=champion.estimator, champion_features=("size",),
+        champion_unseen=np.zeros(len(split.test), bool),
+    )  # fmt: skip
+    assert nothing.against_champion is None
+    assert "it has seen all but 0 of the 1,200 test rows" in nothing.champion_problem

@@ -1,0 +1,119 @@
+"""labels > performance > drift > health > action, for each scored batch as of a moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from flows.champion import find_training, version_of
+from flows.launch import flow
+from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
+from flows.plan import monitor_key, to_walk
+from flows.show import show_window
+from flows.validate import check_batches, result_of
+from flows.workspace import Workspace, open_workspace
+from tasks.data.source import Batch, table_of
+from tasks.ledger import Entry
+from tasks.monitoring.profile import Profile
+from tasks.monitoring.window import monitor_window
+from tasks.registry import Registry, load_artifact, log_window, open_registry
+from tasks.results import MetricValue, ModelVersion, Window
+from tasks.stage import crash_point
+
+
+@flow(name="monitor", run_name="monitor {project} {batch}")
+def monitor(
+    project: ProjectName = "flights",
+    as_of: AsOf = "now",
+    batch: BatchKey = None,
+    overrides: Overrides = [],  # noqa: B006 - never changed; a list makes Prefect's form show one
+    force: Force = False,
+) -> list[str]:
+    """Look at scored batches with the labels known as of a moment: performance, drift, health and what to do.
+
+    Every batch that was scored or refused and has no window yet, or whose labels came since; or one that is named.
+    Returns `batch: health` for each window.
+    """
+    with open_workspace(project, as_of, overrides, "monitor") as workspace:
+        name = workspace.project.name
+        walked = to_walk(workspace.ledger, name, workspace.visible)
+        said = []
+        for one in walked if batch is None else (workspace.batch(batch),):
+            key = monitor_key(workspace.project, one, workspace.as_of)
+            if workspace.ledger.find(name, "monitor", key) is not None and not force:
+                continue
+            scored = workspace.ledger.latest(name, step="score", subject=one.key)
+            (checked,) = check_batches(workspace, [one])
+            if scored is None and checked.outcome != "refused":
+                continue  # nothing was predicted on it, so there is nothing to look at yet
+            said.append(f"{one.key}: {_monitor(workspace, one, checked, scored, key)}")
+        return said
+
+
+def _monitor(workspace: Workspace, batch: Batch, checked: Entry, scored: Entry | None, key: str) -> str:
+    spec, registry = workspace.project.spec, open_registry(workspace.project.home)
+    version = _version(workspace, scored)
+    trained = find_training(workspace, version.version).payload if version else None
+    end = batch.end or workspace.now
+    window = monitor_window(
+        workspace.project,
+        table_of(batch, spec.data, workspace.as_of),
+        batch_end=end,
+        contract_outcome=result_of(checked),
+        predictions=workspace.located(scored.payload["path"]) if scored else None,
+        version=version,
+        profile=_profile(registry, version) if version else None,
+        reference=_reference(registry, version) if version else None,
+        promised=_promised(trained) if trained else None,
+        task=trained["task"] if trained else "binary",
+        classes=tuple(trained["classes"]) if trained else (),
+        features=tuple(trained["features"]) if trained else (),
+        threshold=trained["threshold"] if trained else None,
+        now=workspace.now,
+    )
+    crash_point("after-window")
+    if version is not None:
+        log_window(registry, version, window, end)
+    workspace.record("monitor", key, batch.key, window.health, window.sentence, _payload(workspace, window))
+    show_window(workspace, window)
+    return window.health
+
+
+def _version(workspace: Workspace, scored: Entry | None) -> ModelVersion | None:
+    """The version that scored the batch; for a refused one the champion, whose profile shows the fault."""
+    if scored is not None:
+        return version_of(find_training(workspace, scored.payload["version"]))
+    champion = workspace.ledger.champion(workspace.project.name)
+    return version_of(find_training(workspace, champion.version)) if champion else None
+
+
+def _profile(registry: Registry, version: ModelVersion) -> Profile:
+    return Profile.from_json(load_artifact(registry, version, "profile.json").read_text(encoding="utf-8"))
+
+
+def _reference(registry: Registry, version: ModelVersion) -> pd.DataFrame:
+    return pd.read_parquet(load_artifact(registry, version, "reference.parquet"))
+
+
+def _promised(trained: Any) -> MetricValue | None:
+    """The champion's own metric on its test rows, as the gate saw it."""
+    found = next((m for m in trained["metrics"] if m["name"] == trained["metric"]), None)
+    return MetricValue(**found) if found and found["value"] is not None else None
+
+
+def _payload(workspace: Workspace, window: Window) -> dict[str, Any]:
+    return {
+        "version": window.version,
+        "action": window.action,
+        "rows": window.rows,
+        "labelled": window.labelled,
+        "metrics": dict(window.metrics),
+        "promised": dict(window.promised),
+        "drift": dict(window.drift),
+        "drifted": list(window.drifted),
+        "faults": list(window.faults),
+        "notes": list(window.notes),
+        "report": workspace.stored(window.report),
+        "counts": workspace.stored(window.counts),
+    }

@@ -1,0 +1,206 @@
+"""load > validate > split > search > evaluate > judge > register > release: one challenger and its verdict."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flows.champion import Served, load_champion
+from flows.evidence import make_payload, make_record
+from flows.launch import flow
+from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
+from flows.plan import Cut, digest, training_key
+from flows.release import settle_verdict
+from flows.show import show_verdict
+from flows.validate import find_results, quarantines, record_result
+from flows.workspace import Workspace, open_workspace
+from tasks.data.snapshot import load_training_rows
+from tasks.data.split import split_rows
+from tasks.errors import ConfigError, DataError, InfrastructureError
+from tasks.evaluation.challenger import evaluate_challenger
+from tasks.evaluation.plots import draw_plots
+from tasks.evaluation.verdict import judge_challenger
+from tasks.ledger import Entry
+from tasks.monitoring.reference import make_profile, make_reference
+from tasks.registry import (
+    StoredFiles,
+    find_training,
+    load_artifact,
+    open_registry,
+    predict_in_fresh_process,
+    register,
+    save_model_files,
+)
+from tasks.results import ContractResult, FittedModel, Soundness, Split, TrainingFrame
+from tasks.stage import crash_point
+from tasks.stats.prediction import predict_rows
+from tasks.training.candidates import TRUSTED_TYPES
+from tasks.training.model import train_model
+
+progress = logging.getLogger("trueup.progress")
+PROBED_ROWS = 1_000
+
+
+@flow(name="train", run_name="train {project}")
+def train(
+    project: ProjectName = "flights",
+    as_of: AsOf = "now",
+    before: BatchKey = None,
+    overrides: Overrides = [],  # noqa: B006 - never changed; a list makes Prefect's form show one
+    force: Force = False,
+) -> int:
+    """Train a challenger on what is known as of a moment, judge it, register it, and release it if it passed.
+
+    `before` leaves that batch and those after it out. Returns the registered version.
+    """
+    with open_workspace(project, as_of, overrides, "train") as workspace:
+        cut = make_cut(workspace, before)
+        key = training_key(workspace.project, cut)
+        done = workspace.ledger.find(workspace.project.name, "train", key)
+        if done is None or force:
+            done = train_challenger(workspace, cut, digest(key, workspace.now) if force else key)
+        settle_verdict(workspace, done)
+        show_verdict(workspace, done)
+        return int(str(done.subject))
+
+
+def make_cut(workspace: Workspace, before: str | None) -> Cut:
+    """The batches that are learned from: all that are there, or those before one."""
+    batches = workspace.visible
+    if before is not None:
+        keys = [b.key for b in workspace.source.batches]
+        if before not in keys:
+            raise ConfigError(f"batch {before!r}: the source has no such batch. Its newest: {', '.join(keys[-12:])}.")
+        batches = batches[: keys.index(before)]
+    if not batches:
+        name, moment = workspace.project.name, f"{workspace.as_of:%Y-%m-%d %H:%M %Z}"
+        left = f" before batch {before}" if before else ""
+        raise DataError(f"{name}: no batch is complete as of {moment}{left}; expected one at least to train on.")
+    timed = any(b.end is not None for b in batches)
+    return Cut(batches, workspace.as_of if timed else None, before)
+
+
+def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
+    """Make, judge and register one challenger, and write its training to the ledger. Nothing is released here."""
+    project, spec, registry = workspace.project, workspace.project.spec, open_registry(workspace.project.home)
+    known = find_training(registry, project.name, key)
+    if known is not None:  # registered, and cut off before the ledger knew
+        payload = json.loads(load_artifact(registry, known, "training.json").read_text(encoding="utf-8"))
+        payload |= {"run_id": known.run_id, "digest": known.digest, "uri": known.uri}
+        verdict = payload["verdict"]
+        return workspace.record("train", key, str(known.version), verdict["outcome"], verdict["reason"], payload)
+    begun = time.monotonic()
+    progress.info("checking %s against the contract", ", ".join(b.key for b in cut.batches))
+    results = find_results(workspace, cut.batches, labels=True, as_of=cut.as_of)
+    refused = tuple(key for key, found in results.items() if found.outcome == "refused")
+    accepted = [b for b in cut.batches if b.key not in refused]
+    if not accepted:
+        raise DataError(_all_refused(project.name, results))
+    rows = load_training_rows(project, accepted, cut.as_of, quarantines(workspace, results))
+    split = split_rows(rows, project)
+    for batch in cut.batches:  # only now: rows that cannot be used leave nothing behind
+        record_result(workspace, batch, results[batch.key], labels=True)
+    progress.info("searching: %s rows, at most %s trials", f"{len(rows.target):,}", spec.train.search.trials)
+    model = train_model(rows, split, spec, progress=_say_trial)
+    crash_point("after-fit")
+    champion, state = _find_champion(workspace)
+    progress.info("judging %s on %s test rows", model.candidate, f"{len(split.test):,}")
+    evaluation = evaluate_challenger(
+        model,
+        rows,
+        split,
+        spec,
+        champion=champion.estimator if champion else None,
+        champion_features=champion.features if champion else None,
+        champion_threshold=champion.threshold if champion else None,
+        champion_unseen=_unseen(champion, rows, split),
+    )
+    with tempfile.TemporaryDirectory(prefix="trueup-") as name:
+        folder = Path(name)
+        stored, soundness, prediction = _store(model, rows, split, folder)
+        verdict = judge_challenger(evaluation, soundness, spec, state)
+        files = {f"plots/{p.name}": p for p in draw_plots(evaluation, folder / "plots")} if spec.train.plots else {}
+        sample = make_reference(
+            rows, split, prediction, rows=spec.monitor.sample_rows, seed=spec.train.seed, threshold=model.threshold
+        )
+        sample.to_parquet(folder / "reference.parquet")
+        files["reference.parquet"] = folder / "reference.parquet"
+        payload = make_payload(
+            workspace, key, cut, rows, split, model, evaluation, verdict, soundness,
+            refused=refused, compared_with=champion.version.version if champion else None,
+            seconds=time.monotonic() - begun,
+        )  # fmt: skip
+        texts = {"profile.json": make_profile(rows, prediction, seed=spec.train.seed).to_json()}
+        record = make_record(workspace, key, rows, split, model, evaluation, stored, payload, files, texts)
+        progress.info("registering")
+        version = register(registry, project.name, record)
+    crash_point("after-register")
+    payload |= {"run_id": version.run_id, "digest": version.digest, "uri": version.uri}
+    return workspace.record("train", key, str(version.version), verdict.outcome, verdict.reason, payload)
+
+
+def _store(
+    model: FittedModel, rows: TrainingFrame, split: Split, folder: Path
+) -> tuple[StoredFiles, Soundness, NDArray[np.float64]]:
+    """The model's files, how they behave in a fresh process, and the predictions on the test rows."""
+    features = list(model.features)
+    test = rows.frame[features].iloc[list(split.test)]
+    prediction = predict_rows(model.estimator, test, model.task)
+    stored = save_model_files(
+        model.estimator,
+        folder / "model",
+        input_example=rows.frame[features].head(5),
+        pip_requirements=_requirements(),
+        trusted_types=TRUSTED_TYPES,
+    )
+    probed = test.head(PROBED_ROWS)
+    soundness = predict_in_fresh_process(stored.path, stored.digest, probed, prediction[: len(probed)], model.task)
+    return stored, soundness, prediction
+
+
+def _find_champion(workspace: Workspace) -> tuple[Served | None, str]:
+    """The champion to compare with, and what the gate is told: none, compared, or unreadable and why."""
+    if workspace.ledger.champion(workspace.project.name) is None:
+        return None, "none"
+    try:
+        return load_champion(workspace), "compared"
+    except InfrastructureError as error:
+        return None, f"unreadable: {error}"
+
+
+def _unseen(champion: Served | None, rows: TrainingFrame, split: Split) -> NDArray[np.bool_] | None:
+    """Which test rows the champion's fit, search and calibration have not seen; None where that is all of them.
+
+    A split by a hash keeps test rows for life. One by time moves on: rows before the champion's own test rows may
+    have been among those it was fitted on.
+    """
+    since = champion.trained["unseen_from"] if champion else None
+    if since is None or rows.time is None:
+        return None
+    unseen = (rows.time.iloc[list(split.test)] >= pd.Timestamp(since)).to_numpy()
+    return None if unseen.all() else unseen
+
+
+def _requirements() -> list[str]:
+    """What a process needs to load the model: the libraries in its files, at their versions."""
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name)}" for name in ("trueup", "scikit-learn", "pandas", "numpy", "skops")]
+
+
+def _all_refused(name: str, results: Mapping[str, Entry | ContractResult]) -> str:
+    reasons = "; ".join(f"{key}: {found.reason}" for key, found in list(results.items())[:3])
+    return f"{name}: the contract refused every batch to train on ({reasons}). Mend the source or the contract."
+
+
+def _say_trial(done: int, planned: int, best: float) -> None:
+    progress.info("searching: trial %s of %s, best %.4f", done, planned, best)

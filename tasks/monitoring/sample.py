@@ -1,0 +1,57 @@
+"""A bounded random sample of rows that stream by, the same however they are cut into chunks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+def priorities(positions: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
+    """A random number per row position (n,), decided by position and seed alone (the splitmix64 generator)."""
+    with np.errstate(over="ignore"):
+        x = positions.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        x += np.uint64(seed) * np.uint64(0xD1342543DE82EF95) + np.uint64(0x632BE59BD9B4E019)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed: NDArray[np.uint64] = x ^ (x >> np.uint64(31))
+    return mixed
+
+
+class RowSample:
+    """The `limit` rows with the smallest priorities among all that were added; at most twice as many are held."""
+
+    def __init__(self, limit: int, seed: int) -> None:
+        self._limit = limit
+        self._seed = seed
+        self._parts: list[pd.DataFrame] = []
+        self._ranks: list[NDArray[np.uint64]] = []
+        self._bound = np.iinfo(np.uint64).max
+        self.rows = 0  # how many were added
+
+    def add(self, frame: pd.DataFrame, positions: NDArray[np.int64]) -> None:
+        """Offer rows; `positions` (n,) name each row once and for all, such as its position in the batch."""
+        self.rows += len(frame)
+        ranks = priorities(positions, self._seed)
+        kept = ranks <= self._bound
+        if not kept.any() and self._parts:
+            return
+        self._parts.append(frame.loc[kept])
+        self._ranks.append(ranks[kept])
+        if sum(map(len, self._ranks)) > 2 * self._limit:
+            self._shrink()
+
+    def _shrink(self) -> None:
+        ranks = np.concatenate(self._ranks)
+        best = np.sort(np.argsort(ranks, kind="stable")[: self._limit])
+        self._parts = [pd.concat(self._parts).iloc[best]]
+        self._ranks = [ranks[best]]
+        self._bound = self._ranks[0].max()
+
+    def frame(self) -> pd.DataFrame:
+        """The sampled rows in the order in which they came."""
+        if not self._parts:
+            return pd.DataFrame()
+        if sum(map(len, self._ranks)) > self._limit:
+            self._shrink()
+        return pd.concat(self._parts) if len(self._parts) > 1 else self._parts[0]
