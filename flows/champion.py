@@ -1,4 +1,4 @@
-"""The champion as the ledger names it, loaded from the registry: what scores, and what a challenger is compared with."""
+"""The champion as the ledger names it, loaded from the registry: what scores, and what challengers have to meet."""
 
 from __future__ import annotations
 

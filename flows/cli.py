@@ -99,12 +99,12 @@ def _run(options: argparse.Namespace) -> int:
 
     prepare_environment()
     _check_moment(options.as_of)
-    plan = preview_turn(options.project, options.as_of, options.overrides)
+    preview = preview_turn(options.project, options.as_of, options.overrides)
     if options.explain:
-        for step in plan.steps:
+        for step in preview.plan.steps:
             print(f"{'due ' if step.due or options.force else 'skip'}  {step.action:<8} {step.subject:<12} {step.why}")
-    if not plan.due and not options.force:
-        print(plan.up_to_date())
+    if not preview.due and not options.force:
+        print(preview.up_to_date())
         return 0
     from flows.run import run
 

@@ -55,7 +55,7 @@ def make_payload(
         "threshold": model.threshold,
         "threshold_how": model.threshold_how,
         "metric": evaluation.metric_name,
-        "metrics": [m for m in evaluation.metrics],
+        "metrics": list(evaluation.metrics),
         "baseline": evaluation.baseline,
         "champion": evaluation.champion,
         "comparison": evaluation.against_champion,

@@ -16,7 +16,7 @@ from tasks.registry import mirror_aliases, open_registry
 from tasks.stage import crash_point
 
 BY_VERDICT: dict[str, Action] = {"promote": "promote", "hold": "hold", "reject": "reject"}
-NOT_YET = "hold"
+NOT_YET: Action = "hold"
 
 
 @flow(name="release")
@@ -42,7 +42,8 @@ def decide_by_hand(workspace: Workspace, version: int, action: ReleaseAction, re
         raise ConfigError(f"{name}: version {version} does not wait for approval; {waits}.")
     if action in ("approve", "promote") and trained.outcome != "promote":
         raise ConfigError(
-            f"{name}: version {version} ended {trained.outcome}: {trained.reason} Its gates must pass before it is released."
+            f"{name}: version {version} ended {trained.outcome}: {trained.reason} "
+            "Its gates must pass before it is released."
         )
     if action == "rollback" and not any(
         e.outcome in ("promote", "approve", "rollback") and e.subject == str(version)

@@ -6,7 +6,7 @@ from flows.artifacts import show_markdown
 from flows.launch import flow
 from flows.monitor import monitor
 from flows.parameters import AsOf, Force, Overrides, ProjectName
-from flows.plan import Step, first_cut, pending_release, plan_turn
+from flows.plan import Action, Step, first_cut, pending_release, plan_turn
 from flows.release import move_aliases, settle_verdict
 from flows.score import score
 from flows.summary import TurnReport, last_seq, summarise
@@ -35,15 +35,16 @@ def run(
             done.add((step.action, step.subject))
         if force and workspace.visible:
             newest = workspace.visible[-1].key
-            for action in ("validate", "score", "monitor"):
+            again: tuple[Action, ...] = ("validate", "score", "monitor")
+            for action in again:
                 if (action, newest) not in done:
-                    _perform(workspace, Step(action, newest, True, "forced"), project, overrides, force=True)  # type: ignore[arg-type]
+                    _perform(workspace, Step(action, newest, True, "forced"), project, overrides, force=True)
         left = plan_turn(workspace.project, workspace.ledger, workspace.source.batches, workspace.as_of)
         if left.due:
             step = left.due[0]
             raise InfrastructureError(
-                f"{workspace.project.name}: {step.action} of {step.subject} is still due after it was done ({step.why}). "
-                "The source may have changed meanwhile; run again."
+                f"{workspace.project.name}: {step.action} of {step.subject} is still due after it was done "
+                f"({step.why}). The source may have changed meanwhile; run again."
             )
         report = summarise(workspace, since, left)
         workspace.record("turn", str(since), workspace.as_of.isoformat(), report.outcome, report.headline, {})

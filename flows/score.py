@@ -56,7 +56,7 @@ def _score(workspace: Workspace, batch: Batch, checked: Entry, champion: Served)
         threshold=champion.threshold,
         features=champion.features,
         skip=quarantined_rows(workspace, checked),
-        flow_run_id=current_run_id(),
+        flow_run_id=current_run_id() or "",
         content=batch.inputs,
         now=workspace.now,
     )

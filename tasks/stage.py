@@ -31,7 +31,7 @@ def stage(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 from prefect import task
                 from prefect.cache_policies import NO_CACHE
 
-                made.append(task(function, name=name, cache_policy=NO_CACHE, persist_result=False))
+                made.append(task(name=name, cache_policy=NO_CACHE, persist_result=False)(function))
             result: R = made[0](*args, **kwargs)
             return result
 

@@ -168,7 +168,7 @@ class TableRef:
 
 def to_frame(batch: pa.RecordBatch) -> pd.DataFrame:
     """A canonical record batch as pandas."""
-    frame = batch.to_pandas()
+    frame: pd.DataFrame = batch.to_pandas()
     for name, field in zip(frame.columns, batch.schema, strict=True):
         if pa.types.is_null(field.type):
             frame[name] = np.full(len(frame), np.nan)

@@ -62,8 +62,8 @@ def _build(project: LoadedProject, contract: ContractSpec, table: TableRef, resu
     wanted = [replace(r, kwargs=_arguments(r)) for r in rules if _shows(r) and r.name not in broken]
     suite = gx.ExpectationSuite(
         name=name,
-        notes=f"A sample of {len(frame):,} of the {result.rows:,} rows of batch {_harmless(table.batch)}; the verdict on all "
-        f"rows is: {result.outcome}. Characters that mean something in HTML are shown as others that look like them.",
+        notes=f"A sample of {len(frame):,} of the {result.rows:,} rows of batch {_harmless(table.batch)}. The verdict "
+        f"on all is: {result.outcome}. Characters that mean something in HTML are shown as others that look like them.",
     )
     for configuration in configure(wanted, contract.path).values():
         configuration.meta = {}

@@ -59,10 +59,11 @@ def evaluate_test_rows(
     """Judge `model` on the rows of `split.test`, and on no others.
 
     `champion` is its estimator; `champion_features` the columns that it reads (default: the names it was fitted
-    with, else the challenger's) and `champion_threshold` its own decision threshold. The two are compared on the test
-    rows that `champion_unseen` (n_test,) marks as outside the champion's own fit and search; None marks all. Where the challenger or the
-    champion cannot be judged, the Evaluation says why in `problem` or `champion_problem`, its numbers are nan or
-    absent, and no gate passes on them; nothing is raised for it. ConfigError where the task has no such metric.
+    with, else the challenger's) and `champion_threshold` its own decision threshold. The two are compared on the
+    test rows that `champion_unseen` (n_test,) marks as outside the champion's own fit and search; None marks all.
+    Where the challenger or the champion cannot be judged, the Evaluation says why in `problem` or
+    `champion_problem`, its numbers are nan or absent, and no gate passes on them; nothing is raised for it.
+    ConfigError where the task has no such metric.
     """
     metric = find_metric(model.metric, model.task)
     positions = np.asarray(split.test, dtype=np.int64)

@@ -163,6 +163,9 @@ def _prepare(reference: pd.DataFrame, window: pd.DataFrame, columns: Sequence[st
         if not one.notna().any() or not other.notna().any():
             sides.left_out.append(f"{name!r}: no value in {'the window' if one.notna().any() else 'the reference'}")
             continue
+        if pd.api.types.is_datetime64_any_dtype(one.dtype):
+            sides.left_out.append(f"{name!r}: a time")  # Evidently has no drift of times
+            continue
         pair = _as_numbers(one, other) or _as_categories(one, other, most, keep_all=number < roles)
         if pair is None:
             sides.left_out.append(f"{name!r}: too many different values to draw")
@@ -178,7 +181,7 @@ def _as_numbers(one: pd.Series[Any], other: pd.Series[Any]) -> tuple[pd.Series[A
     """Both as floats without their most extreme values, which may name a person; None where they are no numbers."""
     sides = []
     for values in (one, other):
-        if column_kind(values) != "number" or pd.api.types.is_datetime64_any_dtype(values.dtype):
+        if column_kind(values) != "number":
             return None
         numbers = pd.Series(values.to_numpy(np.float64, na_value=np.nan)).replace([np.inf, -np.inf], np.nan)
         sides.append(numbers.clip(float(numbers.quantile(0.001)), float(numbers.quantile(0.999))))

@@ -52,12 +52,12 @@ class World:
         self.folder = folder
         (folder / "configs").mkdir()
 
-    def project(self, contract: Any = None, text: str | None = None, **spec: Any) -> LoadedProject:
+    def project(self, rules: Any = None, text: str | None = None, **spec: Any) -> LoadedProject:
         data = {"source": "x.parquet", "target": "y", **spec.pop("data", {})}
         path = self.folder / "configs" / "toy.yaml"
         path.write_text(yaml.safe_dump({"name": "toy", "data": data, **spec}))
-        if contract is not None or text is not None:
-            body = yaml.safe_dump(contract, sort_keys=False) if text is None else text
+        if rules is not None or text is not None:
+            body = yaml.safe_dump(rules, sort_keys=False) if text is None else text
             (self.folder / "configs" / "toy.contract.yaml").write_text(body, encoding="utf-8")
         return load_project(str(path))
 
@@ -75,7 +75,7 @@ class World:
 
     def check(
         self,
-        contract: Any,
+        rules: Any,
         *frames: Any,
         data: dict[str, Any] | None = None,
         table: dict[str, Any] | None = None,
@@ -83,7 +83,7 @@ class World:
         label_expected: bool = True,
         **more: Any,
     ) -> Checked:
-        project = self.project(contract, data=data or {}, contract={"max_quarantine": max_quarantine})
+        project = self.project(rules, data=data or {}, contract={"max_quarantine": max_quarantine})
         spec = load_contract(project)
         ref = self.table(*frames, **{"time": (data or {}).get("time"), **(table or {})})
         return Checked(
