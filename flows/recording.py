@@ -184,9 +184,13 @@ async def _ensure_database(folder: Path) -> None:
     """
     import prefect
     from filelock import FileLock
-    from prefect.server.database import provide_database_interface
+    from prefect.server.database import dependencies
 
-    database = provide_database_interface()
+    # Prefect keeps the first database of a process for good; this call's settings may name another one.
+    dependencies.set_database_config(None)
+    dependencies.set_query_components(None)
+    dependencies.set_orm_config(None)
+    database = dependencies.provide_database_interface()
     noted = folder / "schema.json"
     with FileLock(folder / "schema.lock"):
         path = database.database_config.connection_url.partition(":///")[2]

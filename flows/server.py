@@ -172,6 +172,8 @@ def stop_server(home: Path, force: bool = False) -> str:
         while time.monotonic() < until:
             if not server_status(home).running:
                 (home / "prefect" / "server.json").unlink(missing_ok=True)
+                if status.pid in _spawned:
+                    _spawned.pop(status.pid).wait()
                 return f"The Prefect server at {status.page} is stopped."
             time.sleep(0.1)
     raise InfrastructureError(f"The server at {status.page} (process {status.pid}) could not be stopped.")
@@ -214,7 +216,7 @@ def _spawn(home: Path, port: int) -> tuple[int, str]:
     return server.pid, url
 
 
-# Kept so that a server that dies is reaped by this process and not reported as a resource that leaked.
+# The servers that this process started, so that it can take note of their end.
 _spawned: dict[int, subprocess.Popen[bytes]] = {}
 
 

@@ -98,7 +98,7 @@ def test_a_killed_command_leaves_no_process_and_the_next_one_marks_its_run(home:
 
 
 def test_an_error_comes_out_as_it_was_raised(project: str, ask: Ask, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(DataError, match="rows.csv: -1 is negative"):
+    with pytest.raises(DataError, match="-1 is negative; expected a count"):
         toys.toy(project, 1, broken=True)
     assert ask("SELECT state_name FROM flow_run WHERE name = 'toy 1'") == [("Failed",)]
     message = "SELECT s.message FROM flow_run r JOIN flow_run_state s ON s.id = r.state_id WHERE r.name = 'toy 1'"
