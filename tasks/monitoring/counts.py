@@ -14,6 +14,7 @@ ColumnKind = Literal["number", "category"]
 MAX_BINS = 20
 MAX_LEVELS = 200  # a column with more distinct values is counted in hashed cells only, and its values are not named
 HASH_CELLS = 32
+MOST = 1e150  # the squares of larger numbers are none; they are counted, and left out of the moments
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def empty_counts(kind: ColumnKind, ends: Sequence[float]) -> ColumnCounts:
 def _count_numbers(numbers: NDArray[np.float64], ends: Sequence[float]) -> ColumnCounts:
     known = numbers[~np.isnan(numbers)]
     cells = np.bincount(np.searchsorted(np.asarray(ends), known, side="left"), minlength=len(ends) + 1)
-    moments = Moments.of(known[np.isfinite(known)])
+    moments = Moments.of(known[np.abs(known) < MOST])
     return ColumnCounts(
         "number", len(numbers), len(numbers) - len(known), cells.astype(np.int64), None, moments, Runs.of(known)
     )

@@ -20,10 +20,8 @@ from tasks.errors import DataError
 from tasks.files import safe_name, whole_file
 from tasks.results import ModelVersion, ScoredBatch
 from tasks.stage import crash_point, stage
-from tasks.stats.prediction import predict_rows
+from tasks.stats.prediction import decide_rows, predict_rows
 from tasks.table import CHUNK_ROWS, TableRef, read_file, to_frame
-
-DEFAULT_THRESHOLD = 0.5
 
 
 def write_predictions(
@@ -132,13 +130,11 @@ def _predict(
             )
     if labels is None:
         return {"prediction": pa.array(given, pa.float64())}, given
+    chosen = labels.take(pa.array(decide_rows(given, task, threshold), pa.int64()))
     if task == "binary":
-        cut = DEFAULT_THRESHOLD if threshold is None else threshold
-        chosen = labels.take(pa.array((given >= cut).astype(np.int64)))
         return {"prediction": chosen, "probability": pa.array(given, pa.float64())}, given
-    best = given.argmax(axis=1) if len(given) else np.empty(0, np.int64)
     by_class = {f"probability_{i}": pa.array(given[:, i], pa.float64()) for i in range(len(classes))}
-    return {"prediction": labels.take(pa.array(best)), **by_class}, given.max(axis=1, initial=0.0)
+    return {"prediction": chosen, **by_class}, given.max(axis=1, initial=0.0)
 
 
 def _label_array(classes: Sequence[Any]) -> pa.Array:
