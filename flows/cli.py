@@ -93,6 +93,18 @@ def _add_release(commands: Any) -> None:
     release.set_defaults(act=_release)
 
 
+def _show_progress() -> None:
+    """Long work says what it is at, on stderr, so that the report on stdout stays clean."""
+    import logging
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("  ... %(message)s"))
+    progress = logging.getLogger("trueup.progress")
+    progress.setLevel(logging.INFO)
+    progress.addHandler(handler)
+    progress.propagate = False
+
+
 def _run(options: argparse.Namespace) -> int:
     from flows.environment import prepare_environment
     from flows.preview import preview_turn
@@ -106,6 +118,7 @@ def _run(options: argparse.Namespace) -> int:
     if not preview.due and not options.force:
         print(preview.up_to_date())
         return 0
+    _show_progress()
     from flows.run import run
 
     report = run(options.project, options.as_of, options.overrides, options.force)
@@ -124,6 +137,7 @@ def _step(options: argparse.Namespace) -> int:
     from flows.summary import newest_seq, report_of
     from tasks.ledger import open_ledger
 
+    _show_progress()
     loaded = preview_turn(options.project, options.as_of, options.overrides).project
     with open_ledger(loaded.home) as ledger:
         since = newest_seq(ledger, loaded.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pandas as pd
@@ -20,6 +21,8 @@ from tasks.monitoring.window import monitor_window
 from tasks.registry import Registry, load_artifact, log_window, open_registry
 from tasks.results import MetricValue, ModelVersion, Window
 from tasks.stage import crash_point
+
+progress = logging.getLogger("trueup.progress")
 
 
 @flow(name="monitor", run_name="monitor {project} {batch}")
@@ -56,6 +59,7 @@ def _monitor(workspace: Workspace, batch: Batch, checked: Entry, scored: Entry |
     version = _version(workspace, scored)
     trained = find_training(workspace, version.version).payload if version else None
     end = batch.end or workspace.now
+    progress.info("monitoring %s", batch.key)
     window = monitor_window(
         workspace.project,
         table_of(batch, spec.data, workspace.as_of),

@@ -89,6 +89,7 @@ def move_aliases(workspace: Workspace) -> None:
         champion=champion.version if champion else None,
         challenger=standing.challenger,
         previous=champion.previous if champion else None,
+        head=workspace.ledger.head(workspace.project.name),
     )
     for sentence in restored:
         workspace.record("alias", digest(sentence, workspace.now), "aliases", "restored", sentence, {})

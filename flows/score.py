@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from flows.champion import Served, load_champion
 from flows.launch import current_run_id, flow
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
@@ -12,6 +14,8 @@ from tasks.data.source import Batch, table_of
 from tasks.ledger import Entry
 from tasks.scoring.predictions import score_batch
 from tasks.stage import crash_point
+
+progress = logging.getLogger("trueup.progress")
 
 
 @flow(name="score")
@@ -46,6 +50,7 @@ def score(
 
 
 def _score(workspace: Workspace, batch: Batch, checked: Entry, champion: Served) -> None:
+    progress.info("scoring %s: %s rows", batch.key, f"{batch.rows:,}")
     result = score_batch(
         workspace.project,
         table_of(batch, workspace.project.spec.data, workspace.as_of),

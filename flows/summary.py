@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from tasks.config import LoadedProject, shown
 from tasks.ledger import Entry, Ledger
 
 MOST_LINES = 15
-_WIDTH = 112
+_WIDTH = 118
 BAD = {"reject", "refused", "degraded", "broken"}
 
 
@@ -65,14 +66,16 @@ def describe(
     if len(lines) == 1:
         lines.append(_line("nothing", "to do: everything was done before"))
     lines += [_line("waiting", text) for text in waiting]
-    lines += _where(project, ledger, by_step)
+    said = [part for line in lines for part in _wrap(line)]
+    looks = _where(project, by_step)
+    lines = [*said[: MOST_LINES - min(len(looks), 3)], *looks][:MOST_LINES]
     newest_windows = {e.subject: e.outcome for e in by_step.get("monitor", [])}
     bad = [e for e in entries if e.outcome in BAD and e.step in ("validate", "release")]
     bad_windows = [o for o in newest_windows.values() if o in BAD]
     code = 1 if bad or bad_windows else 0
     outcome = "done" if code == 0 else (bad[0].outcome if bad else bad_windows[0])
-    headline = "; ".join(_flat(line) for line in lines[1:4])
-    return TurnReport(project.name, headline, outcome, code, tuple(lines[:MOST_LINES]))
+    headline = "; ".join(" ".join(line.split()) for line in said[1:4])
+    return TurnReport(project.name, headline, outcome, code, tuple(lines))
 
 
 def _checked(entries: list[Entry]) -> list[str]:
@@ -141,29 +144,22 @@ def _monitored(entries: list[Entry]) -> list[str]:
         lines.append(_line("before", f"{_keys([e.subject for e in newest[:-1]])}: {text}"))
     if newest:
         last = newest[-1]
-        lines.append(_line("health", f"{last.subject} {last.outcome}: {last.reason}"))
-        if last.payload["action"] != "none":
-            lines.append(_line("action", last.payload["action"]))
+        action = "" if last.payload["action"] == "none" else f"; action: {last.payload['action']}"
+        lines.append(_line("health", f"{last.subject} {last.outcome}: {last.reason}{action}"))
     return lines
 
 
-def _where(project: LoadedProject, ledger: Ledger, by_step: Mapping[str, list[Entry]]) -> list[str]:
-    """Where to look: newest contract page, drift report, predictions."""
+def _where(project: LoadedProject, by_step: Mapping[str, list[Entry]]) -> list[str]:
+    """Where to look: the newest drift report, contract page and predictions, and how to see the rest."""
+    pages = [("drift", "monitor", "report"), ("contract", "validate", "page"), ("rows", "score", "path")]
     lines = []
-    pages: list[tuple[str, str, str]] = [
-        ("validate", "page", "contract page"),
-        ("score", "path", "predictions"),
-        ("monitor", "report", "drift report"),
-    ]
-    for step, field, name in pages:
+    for name, step, field in pages:
         done = by_step.get(step)
         stored = done[-1].payload.get(field) if done else None
         if stored:
-            lines.append(_line("look at", f"{shown(project.home / stored)}  ({name})", cut=False))
+            lines.append(f"  {'look at':<10} {name}: {shown(project.home / stored)}")
     if by_step.get("train") or by_step.get("monitor"):
-        lines.append(
-            _line("look at", "trueup ui  (runs, models and drift in Prefect's, MLflow's and Evidently's pages)")
-        )
+        lines.append(f"  {'look at':<10} everything: trueup ui (Prefect, MLflow and Evidently in the browser)")
     return lines
 
 
@@ -172,15 +168,12 @@ def _keys(keys: Sequence[Any]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{names[0]} .. {names[-1]} ({len(names)} batches)"
 
 
-def _line(label: str, text: str, cut: bool = True) -> str:
-    text = " ".join(str(text).split())
-    if cut and len(text) > 2 * _WIDTH:
-        text = text[: 2 * _WIDTH - 3] + "..."
-    return f"  {label:<10} {text}"
+def _line(label: str, text: str) -> str:
+    return f"  {label:<10} {' '.join(str(text).split())}"
 
 
-def _flat(line: str) -> str:
-    return " ".join(line.split())
+def _wrap(line: str) -> list[str]:
+    return textwrap.wrap(line, _WIDTH, subsequent_indent=" " * 13, break_long_words=False, max_lines=3) or [line]
 
 
 def report_of(project: LoadedProject, ledger: Ledger, since: int, title: str) -> TurnReport:

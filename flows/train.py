@@ -98,7 +98,6 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
         verdict = payload["verdict"]
         return workspace.record("train", key, str(known.version), verdict["outcome"], verdict["reason"], payload)
     begun = time.monotonic()
-    progress.info("checking %s against the contract", ", ".join(b.key for b in cut.batches))
     results = find_results(workspace, cut.batches, labels=True, as_of=cut.as_of)
     refused = tuple(key for key, found in results.items() if found.outcome == "refused")
     accepted = [b for b in cut.batches if b.key not in refused]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -19,6 +20,8 @@ from tasks.data.source import Batch, table_of
 from tasks.ledger import Entry
 from tasks.results import ContractResult
 from tasks.stage import crash_point
+
+progress = logging.getLogger("trueup.progress")
 
 
 @flow(name="validate")
@@ -63,6 +66,7 @@ def find_results(
         if done is not None and not force:
             results[batch.key] = done
             continue
+        progress.info("checking %s against the contract", batch.key)
         table = table_of(batch, project.spec.data, as_of)
         results[batch.key] = check_contract(
             project,
