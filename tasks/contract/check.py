@@ -122,7 +122,7 @@ def _columns(table: TableRef, tallies: dict[str, Tally], configured: dict[str, A
     conditional = any(r.kwargs.get("row_condition") for r in live.values())  # it may name any column
     named = {c for r in live.values() for c in r.columns}
     frame = table.frame(columns=None if conditional else [c for c in table.schema.names if c in named])
-    for name, finding in evaluate(frame, {name: configured[name] for name in live}).items():
+    for name, finding in evaluate(frame, {name: configured[name] for name in live}, values=True).items():
         tallies[name].take(finding, frame)
 
 
@@ -137,7 +137,7 @@ def _shape(
         if tally.open and tally.rule.how == "table":
             by_rows = tally.rule.kind.startswith("expect_table_row_count")
             frame = pd.DataFrame(index=pd.RangeIndex(counts.rows)) if by_rows else pd.DataFrame(columns=names)
-            tally.take(evaluate(frame, {name: configured[name]})[name], None)
+            tally.take(evaluate(frame, {name: configured[name]}, values=True)[name], None)
 
 
 def _refusal(results: tuple[RuleResult, ...], quarantined: int, rows: int, most: float) -> str | None:

@@ -68,7 +68,7 @@ def _build(project: LoadedProject, contract: ContractSpec, table: TableRef, resu
     for configuration in configure(wanted, contract.path).values():
         configuration.meta = {}
         suite.add_expectation_configuration(configuration)
-    asset = context.data_sources.add_pandas("sample").add_dataframe_asset(f"{len(frame)} of {result.rows} rows")
+    asset = context.data_sources.add_pandas("sample").add_dataframe_asset("rows")
     definition = gx.ValidationDefinition(
         name=name, data=asset.add_batch_definition_whole_dataframe("sample"), suite=context.suites.add_or_update(suite)
     )
@@ -79,7 +79,8 @@ def _build(project: LoadedProject, contract: ContractSpec, table: TableRef, resu
         result_format={"result_format": "SUMMARY", "partial_unexpected_count": 5},
     )
     context.checkpoints.add(checkpoint).run(
-        batch_parameters={"dataframe": frame}, run_id=gx.RunIdentifier(run_name=name)
+        batch_parameters={"dataframe": frame},
+        run_id=gx.RunIdentifier(run_name=f"sample-of-{len(frame)}-of-{result.rows}-rows"),
     )
     pages = (folder / "site" / "validations" / name).rglob("*.html")
     return max(pages, key=lambda page: page.stat().st_mtime_ns)

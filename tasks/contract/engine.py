@@ -27,7 +27,6 @@ _FORMAT = {
     "result_format": "COMPLETE",
     "return_unexpected_index_query": False,
     "exclude_unexpected_values": True,
-    "partial_unexpected_count": 0,
 }
 
 
@@ -62,8 +61,11 @@ def configure(rules: Sequence[Rule], path: Path | None) -> dict[str, Any]:
         return configured
 
 
-def evaluate(frame: pd.DataFrame, configured: Mapping[str, Any]) -> dict[str, Finding]:
-    """Evaluate all configurations on one frame, in one pass of one Validator. A finding for each, come what may."""
+def evaluate(frame: pd.DataFrame, configured: Mapping[str, Any], values: bool = False) -> dict[str, Finding]:
+    """Evaluate all configurations on one frame, in one pass of one Validator. A finding for each, come what may.
+
+    `values` has some of the values listed that an aggregate did not expect.
+    """
     if not configured:
         return {}
     with quiet():
@@ -75,7 +77,10 @@ def evaluate(frame: pd.DataFrame, configured: Mapping[str, Any]) -> dict[str, Fi
         try:
             results = validator.graph_validate(
                 configurations=list(configured.values()),
-                runtime_configuration={"result_format": dict(_FORMAT), "catch_exceptions": True},
+                runtime_configuration={
+                    "result_format": {**_FORMAT, "partial_unexpected_count": 10 if values else 0},
+                    "catch_exceptions": True,
+                },
             )
         except Exception as error:  # noqa: BLE001 - fail closed: no rule has passed that was not evaluated
             return {name: _unknown(f"{type(error).__name__}: {_plain(error)}") for name in configured}
@@ -112,7 +117,10 @@ def _read(result: Any) -> Finding:
     if maps and details.get("unexpected_count", 0) != len(positions):
         return _unknown(f"{details['unexpected_count']} rows broke it, and {len(positions)} of them were named")
     checked = details.get("element_count", 0) - (details.get("missing_count") or 0)
-    return Finding(checked, positions, bool(result.success), details.get("observed_value"))
+    observed = details.get("observed_value")
+    if observed is None and details.get("partial_unexpected_list"):
+        observed = f"unexpected: {', '.join(map(str, details['partial_unexpected_list']))}"
+    return Finding(checked, positions, bool(result.success), observed)
 
 
 def _exception(info: Any) -> str | None:

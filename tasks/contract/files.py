@@ -35,7 +35,8 @@ def writing(folder: Path) -> Iterator[Path]:
         reason = error.strerror or str(error)
         raise InfrastructureError(f"{folder}: cannot be written: {reason}. Make room, or set TRUEUP_HOME.") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def settle(temporary: Path, final: Path) -> Path:

@@ -102,7 +102,7 @@ def test_a_date_bound_is_midnight_in_the_projects_time_zone(check):
         (
             native("expect_column_distinct_values_to_be_in_set", kwargs={"column": "y", "value_set": [1]}, name="n"),
             TEN,
-            "n: [0, 1]",
+            "n: unexpected: 0",
         ),
     ],
 )
@@ -144,7 +144,7 @@ def test_what_holds_is_accepted_without_a_quarantine(check, rules):
     ("kind", "kwargs", "rows"),
     [
         ("expect_column_values_to_be_increasing", {"column": "a", "strictly": True}, [2]),
-        ("expect_column_value_z_scores_to_be_less_than", {"column": "a", "threshold": 1.5, "double_sided": True}, [3]),
+        ("expect_column_value_z_scores_to_be_less_than", {"column": "a", "threshold": 1.2, "double_sided": True}, [3]),
         ("expect_column_values_to_not_match_regex", {"column": "t", "regex": "^x"}, [0, 3]),
         ("expect_column_value_lengths_to_equal", {"column": "t", "value": 1}, [1]),
         ("expect_compound_columns_to_be_unique", {"column_list": ["t", "y"]}, [0, 3]),
@@ -263,7 +263,7 @@ def test_rules_about_the_label_apply_only_where_labels_are_expected(check):
 
 
 def test_freshness_is_judged_at_the_batchs_end_or_now(check):
-    frame = {"w": pd.to_datetime(["2024-01-01", "2024-01-30 12:00"], utc=True), "y": [0, 1]}
+    frame = {"w": pd.to_datetime(["2024-01-01 00:00", "2024-01-30 12:00"], utc=True), "y": [0, 1]}
     rules, data = {"freshness": "2d"}, {"time": "w", "batch": "month"}
     end = datetime(2024, 2, 1, tzinfo=UTC)
     assert check(rules, frame, data=data, ends=end).result.outcome == "accepted"
@@ -359,12 +359,17 @@ def test_an_exception_out_of_great_expectations_fails_every_rule_of_its_frame(ch
 
 
 @pytest.mark.parametrize(
-    "kwargs",
-    [{"column": "a", "min_value": "low"}, {"column": "a"}, {"column": "a", "max_value": 1, "row_condition": "x"}],
+    ("kind", "kwargs"),
+    [
+        ("expect_column_mean_to_be_between", {"column": "a", "min_value": "low"}),
+        ("expect_column_values_to_be_between", {"column": "a"}),
+        ("expect_column_values_to_be_in_set", {"column": "a", "value_set": "abc"}),
+        ("expect_column_value_lengths_to_equal", {"column": ["a"], "value": 1}),
+    ],
 )
-def test_arguments_that_great_expectations_refuses_are_an_error_of_the_contract(check, kwargs):
+def test_arguments_that_great_expectations_refuses_are_an_error_of_the_contract(check, kind, kwargs):
     with pytest.raises(ConfigError, match=r"toy\.contract\.yaml: expectations\.0: Great Expectations refuses expect_"):
-        check(native("expect_column_mean_to_be_between", kwargs=kwargs), TEN)
+        check(native(kind, kwargs=kwargs), TEN)
 
 
 def test_hostile_names_and_values(check):
