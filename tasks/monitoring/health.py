@@ -48,7 +48,7 @@ def judge(
     if not rows:
         return Health("broken", "the batch holds no rows", "fix upstream")
     if faults:
-        return Health("broken", _join([f.clause for f in faults], "further broken columns"), "fix upstream")
+        return Health("broken", _join([f.clause for f in faults], "broken column"), "fix upstream")
     worth = _describe_worth(performance, promised)
     if performance and promised and is_degraded(performance, promised):
         base = _describe_base(performance.positives, reference_positives)
@@ -60,7 +60,7 @@ def judge(
     if prediction_drift and prediction_drift.drifted:
         moved.insert(0, f"the predictions (PSI {prediction_drift.distance:.2f})")
     if moved:
-        named = _join(moved, "further columns")
+        named = _join(moved, "column")
         of_all = f"{len(drifted)} of {len(drifts)} columns drifted" if drifted else "the predictions drifted"
         return Health("drifting", f"{of_all}: {named}; {worth}; {NO_PROMISE}", "watch")
     return Health("healthy", f"{worth}; none of {len(drifts)} columns drifted", "none")
@@ -112,8 +112,8 @@ def show(number: float) -> str:
     return f"{number:,.2f}" if abs(number) < 100 else f"{number:,.0f}"
 
 
-def _join(parts: Sequence[str], others: str) -> str:
+def _join(parts: Sequence[str], noun: str) -> str:
     named, more = list(parts[:NAMED]), len(parts) - NAMED
     if more > 0:
-        return f"{', '.join(named)} and {more} {others}"
+        return f"{', '.join(named)} and {more} further {noun}{'s' if more > 1 else ''}"
     return " and ".join([", ".join(named[:-1]), named[-1]]) if len(named) > 1 else named[0]
