@@ -12,6 +12,7 @@ from flows.plan import Cut, specification
 from flows.workspace import Workspace
 from tasks.registry import DatasetRecord, StoredFiles, TrainingRecord, list_columns, list_metrics, list_params
 from tasks.results import Evaluation, FittedModel, Soundness, Split, TrainingFrame, Verdict, to_json
+from tasks.table import Schema
 
 _LOCK = Path(__file__).resolve().parents[1] / "uv.lock"
 
@@ -32,6 +33,10 @@ def make_payload(
     seconds: float,
 ) -> dict[str, Any]:
     """Everything about a training that a later turn, a page or a person may ask for, as plain values."""
+    schema = Schema(())
+    for batch in cut.batches:
+        if batch.key in rows.batches:
+            schema = schema.united(batch.schema)
     by_time = workspace.project.spec.split_how == "time" and rows.time is not None
     unseen_from = rows.time.iloc[list(split.test)].min() if by_time and rows.time is not None else None
     return {
@@ -47,6 +52,7 @@ def make_payload(
         "task": model.task,
         "classes": list(model.classes),
         "features": list(model.features),
+        "schema": {c.name: c.kind for c in schema.columns if c.name in model.features},
         "dropped_features": dict(model.dropped_features),
         "candidate": model.candidate,
         "choice": model.choice,

@@ -20,6 +20,7 @@ from tasks.data.source import Batch, table_of
 from tasks.ledger import Entry
 from tasks.results import ContractResult
 from tasks.stage import crash_point
+from tasks.table import Column, Schema
 
 progress = logging.getLogger("trueup.progress")
 
@@ -60,6 +61,7 @@ def find_results(
     With `labels` those known at `as_of` (None: all) are judged too, as for training; without it none is.
     """
     project = workspace.project
+    reference = None if labels else _served_schema(workspace)
     results: dict[str, Entry | ContractResult] = {}
     for batch in batches:
         done = workspace.ledger.find(project.name, "validate", validate_key(project, batch, labels))
@@ -73,10 +75,21 @@ def find_results(
             table if labels else table.without_labels(),
             now=workspace.now,
             label_expected=labels,
+            reference=reference,
             ends=batch.end,
         )
         crash_point("after-check")
     return results
+
+
+def _served_schema(workspace: Workspace) -> Schema | None:
+    """The columns that the champion reads, as its training knew them: a delivery without one cannot be scored."""
+    champion = workspace.ledger.champion(workspace.project.name)
+    if champion is None:
+        return None
+    trained = workspace.ledger.latest(workspace.project.name, step="train", subject=str(champion.version))
+    kinds = trained.payload["schema"] if trained else {}
+    return Schema(tuple(Column(name, kind) for name, kind in kinds.items())) if kinds else None
 
 
 def record_result(workspace: Workspace, batch: Batch, result: Entry | ContractResult, labels: bool = False) -> Entry:
