@@ -26,9 +26,11 @@ _claim: ContextVar[IO[str] | None] = ContextVar("trueup_claim", default=None)
 
 
 @contextmanager
-def claimed(home: Path, api: str) -> Iterator[None]:
-    """Hold a claim on the runs that this process makes; `api` says where they are recorded.
+def claimed(home: Path, api: str, server: str | None = None) -> Iterator[None]:
+    """Hold a claim on the runs that this process makes.
 
+    `api` says where they are recorded: `home`, for the database under the home, or the address of a server that the
+    user named. `server` is the address of the server that `trueup up` keeps, where that one does the recording.
     A claim is a file whose lock the kernel frees when its process ends, however that happens.
     """
     folder = home / "prefect" / "running"
@@ -36,7 +38,7 @@ def claimed(home: Path, api: str) -> Iterator[None]:
     path = folder / f"{os.getpid()}-{os.urandom(4).hex()}"
     with path.open("x", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        file.write(json.dumps({"api": api, "pid": os.getpid()}) + "\n")
+        file.write(json.dumps({"api": api, "server": server, "pid": os.getpid()}) + "\n")
         file.flush()
         token = _claim.set(file)
         try:
@@ -54,9 +56,9 @@ def note_run(flow: Any, flow_run: Any, state: Any) -> None:
         file.flush()
 
 
-def users_of(home: Path, api: str) -> list[int]:
-    """The processes that record their runs with a server right now."""
-    return sorted(head["pid"] for head, _ in _claims(home, dead=False) if head.get("api") == api)
+def users_of(home: Path, server: str) -> list[int]:
+    """The processes that record their runs with the home's server right now."""
+    return sorted(head["pid"] for head, _ in _claims(home, dead=False) if head.get("server") == server)
 
 
 def mark_killed_runs(home: Path, api: str) -> int:
@@ -67,7 +69,7 @@ def mark_killed_runs(home: Path, api: str) -> int:
     """
     marked = 0
     for head, path in _claims(home, dead=True):
-        if head.get("api") not in (api, None):
+        if head.get("api") != api:
             continue
         runs = path.read_text(encoding="utf-8").split("\n")[1:]
         if any(runs):

@@ -8,7 +8,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
+
+from pydantic.fields import FieldInfo
 
 from flows.crashes import note_run
 from flows.environment import prepare_environment, uncollected_imports, untracked_import
@@ -55,16 +57,42 @@ class LoopFlow(Flow[P, R], Generic[P, R]):
 def flow(name: str, *, run_name: str | None = None) -> Callable[[Callable[P, R]], LoopFlow[P, R]]:
     """Make a function a flow of the loop, shown in Prefect under `name`.
 
-    The function's parameters are the fields of the run form, its docstring their descriptions. Without retries: a
-    step that failed is done by the next run. `run_name` may use the parameters, such as `run {project}`.
+    The function's parameters are the fields of the run form, with the descriptions of their `Field`s. Without
+    retries: a step that failed is done by the next run. `run_name` may use the parameters, such as `run {project}`.
     """
 
     def decorate(function: Callable[P, R]) -> LoopFlow[P, R]:
+        description = inspect.getdoc(function)
+        _describe_parameters(function)
         return LoopFlow(
-            function, name=name, flow_run_name=run_name, retries=0, persist_result=False, on_running=[note_run]
+            function,
+            name=name,
+            flow_run_name=run_name,
+            description=description,
+            retries=0,
+            persist_result=False,
+            on_running=[note_run, _log_to_page],
         )
 
     return decorate
+
+
+def _describe_parameters(function: Callable[..., Any]) -> None:
+    """Write the fields' descriptions into the docstring: Prefect's form takes them from there and nowhere else."""
+    lines = []
+    for name, hint in get_type_hints(function, include_extras=True).items():
+        for field in getattr(hint, "__metadata__", ()):
+            if isinstance(field, FieldInfo) and field.description:
+                lines.append(f"    {name}: {field.description}")
+    if lines:
+        function.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Args:", *lines])
+
+
+def _log_to_page(flow: Any, flow_run: Any, state: Any) -> None:
+    """A Prefect hook: where a worker's job sends our loggers to the run's page, send what they say from INFO on."""
+    for name in os.environ.get("PREFECT_LOGGING_EXTRA_LOGGERS", "").split(","):
+        if name in ("flows", "tasks"):
+            logging.getLogger(name).setLevel(logging.INFO)
 
 
 def current_run_id() -> str | None:

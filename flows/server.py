@@ -67,8 +67,8 @@ def local_api(home: Path) -> Iterator[str]:
     ours = {"flows.heartbeat_frequency": None, "client.csrf_support_enabled": False}
     kept = server_status(home)
     if kept.url and _answers(kept.url, HEALTH_SECONDS):
-        with temporary_settings({**ours, "api.url": kept.url}), claimed(home, kept.url):
-            mark_killed_runs(home, kept.url)
+        with temporary_settings({**ours, "api.url": kept.url}), claimed(home, "home", kept.url):
+            mark_killed_runs(home, "home")
             yield kept.url
         return
     from flows.recording import recording
