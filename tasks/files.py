@@ -59,31 +59,29 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _open_locked(path: Path) -> tuple[Path, BinaryIO]:
+    """A new temporary file that no sweeper takes for a dead writer's."""
     while True:
         temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}.tmp"
         file = temporary.open("xb")
-        _try_lock(file)
-        # Between open and lock another writer may have taken the file for a dead one's and removed it.
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # a sweeper came between open and lock, and is about to remove the file
+            file.close()
+            continue
+        except OSError:  # a file system without locks: there no sweeper removes anything
+            return temporary, file
         if os.fstat(file.fileno()).st_nlink:
             return temporary, file
-        file.close()
-
-
-def _try_lock(file: BinaryIO) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held by a living writer, or a file system without locks
-        return False
-    return True
+        file.close()  # a sweeper came, and went
 
 
 def _sweep(folder: Path) -> None:
     for left in folder.glob(".*.tmp"):
         try:
             with left.open("rb+") as file:
-                if _try_lock(file):
-                    left.unlink(missing_ok=True)
-        except FileNotFoundError:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink(missing_ok=True)
+        except OSError:  # its writer lives, it is gone or not ours, or the file system has no locks: not to be removed
             continue
 
 
