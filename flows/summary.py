@@ -146,6 +146,7 @@ def _monitored(entries: list[Entry]) -> list[str]:
         last = newest[-1]
         action = "" if last.payload["action"] == "none" else f"; action: {last.payload['action']}"
         lines.append(_line("health", f"{last.subject} {last.outcome}: {last.reason}{action}"))
+        lines += [_line("note", text) for text in last.payload["notes"] if last.payload["report"] is None]
     return lines
 
 

@@ -168,23 +168,23 @@ def _name_roles(
     *,
     scored: bool,
 ) -> pd.DataFrame:
-    """A sample with its predictions in the form that the reference has them."""
+    """A sample with its predictions in the form that the reference has them.
+
+    Of a scored batch only the rows that were scored: Evidently's curves fail on a row in quarantine, which has no
+    prediction. The profile has counted it.
+    """
+    if scored:
+        sample = sample[sample[names.probability].notna()]
     number = sample.pop(names.probability)
     if not scored:
         return sample
     if task == "regression":
-        sample[names.prediction] = number
-        return sample
-    known = number.notna().to_numpy()
-    codes = number[known].to_numpy().astype(np.int64)
+        return sample.assign(**{names.prediction: number})
+    codes = number.to_numpy().astype(np.int64)
     if task == "binary":
-        codes = decide_rows(number[known].to_numpy(), task, threshold)
-    labels = np.full(len(sample), None, dtype=object)
-    labels[known] = np.array([*classes, None], dtype=object)[codes]
-    sample[names.prediction] = labels
-    if task == "binary":
-        sample[names.probability] = number
-    return sample
+        codes = decide_rows(number.to_numpy(), task, threshold)
+    named = sample.assign(**{names.prediction: np.array([*classes, None], dtype=object)[codes]})
+    return named.assign(**{names.probability: number}) if task == "binary" else named
 
 
 def _name_blocks(frame: pd.DataFrame, data: Data) -> pd.Series[Any] | None:

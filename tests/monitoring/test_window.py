@@ -135,7 +135,8 @@ def test_only_labels_that_are_known_count(world: World) -> None:
 
 def test_rows_in_quarantine_are_profiled_and_not_judged(world: World) -> None:
     world.rows.loc[:99, "x"] = 1e6
-    window = world.watch(predictions=world.predictions(skip=range(100)))
+    window = world.watch(predictions=world.predictions(skip=range(100)), picture=True)
+    assert window.report is not None, window.notes
     assert (window.rows, window.labelled) == (4_000, 3_900)
     y = (world.rows["bought"] == "yes")[100:]
     assert window.metrics["roc_auc"] == pytest.approx(roc_auc_score(y, world.p[100:]))
