@@ -93,6 +93,16 @@ def _add_release(commands: Any) -> None:
     release.set_defaults(act=_release)
 
 
+def _prepare(project: str | None) -> Path:
+    """Set what the libraries read from the environment, before any of them is imported; the project's home."""
+    from flows.environment import prepare_environment
+    from tasks.config import find_home, find_project_file, project_root
+
+    home = find_home(project_root(find_project_file(project)) if project else Path.cwd())
+    prepare_environment(home)
+    return home
+
+
 def _show_progress() -> None:
     """Long work says what it is at, on stderr, so that the report on stdout stays clean."""
     import logging
@@ -106,10 +116,9 @@ def _show_progress() -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from flows.environment import prepare_environment
     from flows.preview import preview_turn
 
-    prepare_environment()
+    _prepare(options.project)
     _check_moment(options.as_of)
     preview = preview_turn(options.project, options.as_of, options.overrides)
     if options.explain:
@@ -127,9 +136,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _step(options: argparse.Namespace) -> int:
-    from flows.environment import prepare_environment
-
-    prepare_environment()
+    _prepare(options.project)
     _check_moment(options.as_of)
     import importlib
 
@@ -150,9 +157,7 @@ def _step(options: argparse.Namespace) -> int:
 
 
 def _release(options: argparse.Namespace) -> int:
-    from flows.environment import prepare_environment
-
-    prepare_environment()
+    _prepare(options.project)
     if len(options.reason.strip()) < 3:
         raise ConfigError("--reason: expected a few words that will still make sense in a year.")
     from flows.release import release
@@ -168,19 +173,11 @@ def _schema(options: argparse.Namespace) -> int:
     return 0
 
 
-def _home(options: argparse.Namespace) -> Path:
-    from tasks.config import find_home, load_project
-
-    return load_project(options.project).home if options.project else find_home(Path.cwd())
-
-
 def _ui(options: argparse.Namespace) -> int:
-    from flows.environment import prepare_environment
-
-    prepare_environment()
+    home = _prepare(options.project)
     from flows.pages import open_pages
 
-    with open_pages(_home(options)) as pages:
+    with open_pages(home) as pages:
         for name, address in pages.addresses.items():
             print(f"{name:<10} {address}")
         print("Ctrl-C ends them.", flush=True)
@@ -189,23 +186,19 @@ def _ui(options: argparse.Namespace) -> int:
 
 
 def _up(options: argparse.Namespace) -> int:
-    from flows.environment import prepare_environment
-
-    prepare_environment()
+    home = _prepare(options.project)
     from flows.server import start_server
 
-    address = start_server(_home(options), port=options.port)
+    address = start_server(home, port=options.port)
     print(f"Prefect is up: {address}\nexport PREFECT_API_URL={address}/api   # for prefect deploy and workers")
     return 0
 
 
 def _down(options: argparse.Namespace) -> int:
-    from flows.environment import prepare_environment
-
-    prepare_environment()
+    home = _prepare(options.project)
     from flows.server import stop_server
 
-    print(stop_server(_home(options)))
+    print(stop_server(home))
     return 0
 
 

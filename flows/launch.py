@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from flows.crashes import note_run
 from flows.environment import prepare_environment, uncollected_imports, untracked_import
 from flows.server import local_api
-from tasks.config import find_home, find_project_file
+from tasks.config import find_home, find_project_file, project_root
 from tasks.errors import ConfigError
 
 with untracked_import(), uncollected_imports():
@@ -103,7 +103,7 @@ def current_run_id() -> str | None:
 
 def _home_of(parameters: dict[str, Any]) -> Path:
     path = find_project_file(parameters["project"])
-    return find_home(path.parent.parent if path.parent.name == "configs" else path.parent)
+    return find_home(project_root(path))
 
 
 @contextmanager

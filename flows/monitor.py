@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import pandas as pd
@@ -103,7 +104,10 @@ def _reference(registry: Registry, version: ModelVersion) -> pd.DataFrame:
 def _promised(trained: Any) -> MetricValue | None:
     """The champion's own metric on its test rows, as the gate saw it."""
     found = next((m for m in trained["metrics"] if m["name"] == trained["metric"]), None)
-    return MetricValue(**found) if found and found["value"] is not None else None
+    if not found or found["value"] is None:
+        return None
+    ends = {end: math.nan if found[end] is None else found[end] for end in ("low", "high")}  # JSON has no nan
+    return MetricValue(**{**found, **ends})
 
 
 def _payload(workspace: Workspace, window: Window) -> dict[str, Any]:

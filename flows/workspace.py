@@ -86,6 +86,7 @@ def open_workspace(
 ) -> Iterator[Workspace]:
     """Open a project for `command`. Config and source are read first: where they are bad, nothing is written."""
     loaded = load_project(project, overrides)
+    logging.getLogger("trueup.progress").setLevel(logging.INFO)  # heard only where someone listens
     now = datetime.now(UTC)
     actor = find_actor()
     if as_of not in ("now", "next"):

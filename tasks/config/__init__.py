@@ -1,6 +1,14 @@
 """The project file: its types, how it is read, and the errors a person gets."""
 
-from tasks.config.loading import LoadedProject, find_home, find_project_file, json_schema, load_project, shown
+from tasks.config.loading import (
+    LoadedProject,
+    find_home,
+    find_project_file,
+    json_schema,
+    load_project,
+    project_root,
+    shown,
+)
 from tasks.config.project import Project, TaskType
 
 __all__ = [
@@ -11,5 +19,6 @@ __all__ = [
     "find_project_file",
     "json_schema",
     "load_project",
+    "project_root",
     "shown",
 ]

@@ -73,8 +73,13 @@ def load_project(project: str | Path, overrides: Sequence[str] = ()) -> LoadedPr
         spec = Project.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(explain(path, error, Project)) from None
-    root = path.parent.parent if path.parent.name == "configs" else path.parent
+    root = project_root(path)
     return LoadedProject(spec=spec, path=path, root=root, home=find_home(root), overrides=tuple(overrides))
+
+
+def project_root(path: Path) -> Path:
+    """What a project file's relative paths are resolved against: the folder that holds its `configs/`, else its own."""
+    return path.parent.parent if path.parent.name == "configs" else path.parent
 
 
 def find_home(root: Path) -> Path:
