@@ -32,7 +32,12 @@ def stage(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 from prefect.cache_policies import NO_CACHE
 
                 made.append(task(name=name, cache_policy=NO_CACHE, persist_result=False)(function))
-            result: R = made[0](*args, **kwargs)
+            # Prefect looks into every argument for futures, element by element: seconds for the positions of a
+            # split. Opaque, an argument is only recognised as what another stage returned.
+            from prefect.utilities.annotations import opaque
+
+            hidden = {key: opaque(value) for key, value in kwargs.items()}
+            result: R = made[0](*(opaque(value) for value in args), **hidden)
             return result
 
         return call
