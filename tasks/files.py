@@ -7,8 +7,9 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,6 +59,44 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         ) from error
 
 
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A folder of one's own below `parent` (made where it is missing), gone when the block ends.
+
+    It is locked while its process lives: what a killed one left is removed by the next scratch folder or whole file
+    made beside it. Raises InfrastructureError where the disk refuses, also for an OSError within the block.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _sweep(parent)
+        folder, descriptor = _make_locked(parent)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
+    except OSError as error:
+        raise InfrastructureError(
+            f"{error.filename or parent}: cannot be written: {error.strerror or error}. "
+            "Make room or give permission, and run again."
+        ) from error
+
+
+def _make_locked(parent: Path) -> tuple[Path, int]:
+    while True:
+        folder = parent / f".{secrets.token_hex(6)}.tmp"
+        folder.mkdir()
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:  # a sweeper came between making and opening
+            continue
+        with suppress(OSError):  # a file system without locks: there no sweeper removes anything
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # waits for a sweeper that is about to remove it
+        if folder.exists():
+            return folder, descriptor
+        os.close(descriptor)
+
+
 def _open_locked(path: Path) -> tuple[Path, BinaryIO]:
     """A new temporary file that no sweeper takes for a dead writer's."""
     while True:
@@ -77,12 +116,16 @@ def _open_locked(path: Path) -> tuple[Path, BinaryIO]:
 
 def _sweep(folder: Path) -> None:
     for left in folder.glob(".*.tmp"):
-        try:
-            with left.open("rb+") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                left.unlink(missing_ok=True)
-        except OSError:  # its writer lives, it is gone or not ours, or the file system has no locks: not to be removed
-            continue
+        with suppress(OSError):  # its writer lives, it is gone or not ours, or the file system has no locks
+            descriptor = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
+            finally:
+                os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -18,7 +18,7 @@ from tasks.contract.rules import Rule, derive_rules, kind_in
 from tasks.contract.suite import ContractSpec, load_contract
 from tasks.contract.tally import Counts, Tally, judge
 from tasks.results import ContractResult, RuleResult
-from tasks.stage import stage
+from tasks.stage import crash_point, stage
 from tasks.table import Schema, TableRef, to_frame
 
 _BY_LIBRARY = ("chunk", "unique", "column", "table")
@@ -182,5 +182,6 @@ def check_contract(
     result = check_batch(
         project, contract, table, now=now, label_expected=label_expected, reference=reference, ends=ends
     )
+    crash_point("after-quarantine")
     result = replace(result, data_docs=build_data_docs(project, contract, table, result))
     return replace(result, page=write_page(project, result))

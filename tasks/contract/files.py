@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.errors import InfrastructureError
+from tasks.files import scratch_folder
 
 _UNSAFE = re.compile(r"[^a-z0-9]+")
 
@@ -23,20 +23,12 @@ def stem(batch: str, content: str) -> str:
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[Path]:
-    """A temporary path in `folder` (made where it is missing) that is gone afterwards, unless it was `settle`d.
+    """A temporary path below `folder` (made where it is missing) that is gone afterwards, unless it was `settle`d.
 
-    Raises InfrastructureError where the disk refuses.
+    What a killed process left there is removed too. Raises InfrastructureError where the disk refuses.
     """
-    temporary = folder / f".{os.getpid()}-{os.urandom(4).hex()}.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield temporary
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InfrastructureError(f"{folder}: cannot be written: {reason}. Make room, or set TRUEUP_HOME.") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with scratch_folder(folder) as scratch:
+        yield scratch / "unfinished"
 
 
 def settle(temporary: Path, final: Path) -> Path:

@@ -13,6 +13,7 @@ from tasks.ledger.database import check_project
 from tasks.ledger.entries import NO_ENTRY, Entry, Head, hash_row, read_entry
 from tasks.ledger.schema import entries, write_time
 from tasks.results import to_json
+from tasks.stage import crash_point
 
 LONGEST_KEY = 255  # what every database's index takes; keys are hashes
 
@@ -80,4 +81,5 @@ def append_entry(
     }
     row["hash"] = hash_row(row)
     connection.execute(insert(entries).values(row))
+    crash_point("in-ledger")
     return read_entry(row)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import html
 import json
 import math
-import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,10 +22,11 @@ import numpy as np
 import pandas as pd
 
 from tasks.config import LoadedProject
-from tasks.files import safe_name, whole_file
+from tasks.files import safe_name, scratch_folder, whole_file
 from tasks.monitoring.counts import column_kind
 from tasks.monitoring.reference import RoleNames
 from tasks.results import Window
+from tasks.stage import crash_point
 from tasks.stats.metrics import TaskType
 
 _SPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
@@ -116,6 +116,7 @@ def draw_window(
     for target, text in ((path, page), (path.with_suffix(".json"), snapshot.json())):
         with whole_file(target) as file:
             file.write(text.encode("utf-8", "replace"))
+    crash_point("window-drawn")
     _add_to_workspace(project, window.batch, json.loads(snapshot.dumps()), json.loads(numbers.dumps()))
     return Picture(path, path.with_suffix(".json"), tuple(sides.left_out))
 
@@ -247,9 +248,8 @@ def _make_project(project: LoadedProject, folder: Path) -> None:
     from evidently.sdk.panels import line_plot_panel
     from evidently.ui.workspace import Workspace
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as made:
-        workspace = Workspace(made)
+    with scratch_folder(folder.parent) as made:
+        workspace = Workspace(str(made))
         own = ProjectModel(id=uuid.UUID(folder.name), name=project.name, description=project.spec.description or None)
         dashboard = workspace.add_project(own).dashboard
         for title, columns in PANELS.items():
@@ -258,9 +258,9 @@ def _make_project(project: LoadedProject, folder: Path) -> None:
                 for c in columns
             ]
             dashboard.add_panel(line_plot_panel(title=title, values=metrics, size="full"), tab="Windows")
-        (Path(made) / folder.name / "snapshots").mkdir(exist_ok=True)
+        (made / folder.name / "snapshots").mkdir(exist_ok=True)
         try:
-            (Path(made) / folder.name).rename(folder)
+            (made / folder.name).rename(folder)
         except OSError:  # it is there by now, made by another process
             if not (folder / "metadata.json").exists():
                 raise

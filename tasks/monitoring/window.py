@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tasks.config import LoadedProject, TaskType
 from tasks.config.project import Data
+from tasks.errors import InfrastructureError
 from tasks.files import safe_name, whole_file
 from tasks.monitoring.drift import find_drift, rank_drifted
 from tasks.monitoring.faults import find_faults
@@ -139,6 +140,8 @@ def _draw(
             task=task,
             classes=classes,
         )
+    except InfrastructureError:  # a full disk is mended, and the next run draws it
+        raise
     except Exception as error:  # whatever the plotting library raises on strangers' data, the verdict stands without it
         logger.warning("%s, batch %s: Evidently drew no picture", project.name, window.batch, exc_info=True)
         first = (str(error).strip().splitlines() or ["no message"])[0][:200]

@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.registry.connection import Registry
 from tasks.registry.versions import TAG
+from tasks.stage import crash_point
 
 _NOTED = f"{TAG}aliases"
 _HEAD = f"{TAG}ledger_head"
@@ -49,11 +50,13 @@ def mirror_aliases(
             # Noted before it is done: of a move that is cut off, either end is ours.
             both = {name: sorted({present.get(name), v}, key=str) for name, v in wanted.items()}
             client.set_registered_model_tag(project, _NOTED, json.dumps(both))
+            crash_point("before-alias")
         for name, version in moves.items():
             if version is None:
                 client.delete_registered_model_alias(project, name)
             else:
                 client.set_registered_model_alias(project, name, str(version))
+            crash_point("after-alias")
         settled = json.dumps({name: [v] for name, v in wanted.items()})
         if model.tags.get(_NOTED) != settled or moves:
             client.set_registered_model_tag(project, _NOTED, settled)

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from tasks.errors import InfrastructureError
+from tasks.stage import crash_point
 
 _REACH_SECONDS = 5
 # Set where the person has not: no telemetry, no progress bars or links on stdout, and a server that has gone is
@@ -183,6 +184,7 @@ def _create_sqlite(path: Path, artifacts: Path | None) -> None:
             left.unlink(missing_ok=True)
         store = SqlAlchemyStore(f"sqlite:///{unfinished}", str(artifacts or path.parent / "artifacts"))
         store.engine.dispose()
+        crash_point("registry-made")
         unfinished.replace(path)
 
 

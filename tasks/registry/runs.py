@@ -11,7 +11,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,7 @@ def register_training(registry: Registry, project: str, record: TrainingRecord) 
         crash_point("before-version")
         version = _create_version(client, project, run_id, model, record)
         crash_point("after-version")
-        shown = json.dumps([{"name": project, "version": str(version.version)}])
-        client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": shown})  # the link on MLflow's page
-        client.set_terminated(run_id, "FINISHED")
+        _finish(client, run_id, version, [model])
     return read_version(registry, version)
 
 
@@ -71,9 +69,24 @@ def _close_runs(registry: Registry, project: str) -> None:
         )
         for run in open_runs:
             run_id = run.info.run_id
-            finished = bool(client.search_model_versions(f"name = '{project}' and run_id = '{run_id}'"))
-            _log.info("MLflow run %s was cut off; marked as %s", run_id, "finished" if finished else "killed")
-            client.set_terminated(run_id, "FINISHED" if finished else "KILLED")
+            versions = client.search_model_versions(f"name = '{project}' and run_id = '{run_id}'")
+            _log.info("MLflow run %s was cut off; marked as %s", run_id, "finished" if versions else "killed")
+            models = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+            if versions:
+                _finish(client, run_id, versions[0], models)
+                continue
+            for model in models:
+                if str(model.status) != "READY":
+                    client.finalize_logged_model(model.model_id, "FAILED")
+            client.set_terminated(run_id, "KILLED")
+
+
+def _finish(client: Any, run_id: str, version: Any, models: Iterable[Any]) -> None:
+    """End a run whose version is registered, with the link between the two on MLflow's page of the model."""
+    shown = json.dumps([{"name": version.name, "version": str(version.version)}])
+    for model in models:
+        client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": shown})
+    client.set_terminated(run_id, "FINISHED")
 
 
 def _make_tags(project: str, record: TrainingRecord) -> dict[str, str]:
@@ -113,7 +126,7 @@ def _log_values(client: Any, run_id: str, record: TrainingRecord) -> None:
 def _log_files(client: Any, run_id: str, record: TrainingRecord) -> None:
     if not record.files and not record.texts:
         return
-    with tempfile.TemporaryDirectory(prefix="trueup-run-") as name:
+    with tempfile.TemporaryDirectory(prefix="run-", dir=record.stored.path.parent) as name:
         _stage_files(Path(name), record.files, record.texts)
         client.log_artifacts(run_id, name)
 
@@ -140,6 +153,7 @@ def _log_model(client: Any, experiment: str, run_id: str, record: TrainingRecord
         tags={f"{TAG}digest": record.stored.digest, f"{TAG}training_key": record.training_key},
         model_type="scikit-learn",
     )
+    crash_point("before-model")
     client.log_model_artifacts(model.model_id, str(record.stored.path))
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])

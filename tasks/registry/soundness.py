@@ -36,7 +36,7 @@ def predict_in_fresh_process(
     the detail, never an exception: the gate that reads it fails.
     """
     size = measure_mb(folder)
-    with tempfile.TemporaryDirectory(prefix="trueup-probe-") as name:
+    with tempfile.TemporaryDirectory(prefix="probe-", dir=folder.parent) as name:
         exchange = Path(name)
         try:
             rows.reset_index(drop=True).to_parquet(exchange / "rows.parquet")

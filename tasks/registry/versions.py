@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from tasks.errors import InfrastructureError
+from tasks.files import scratch_folder
 from tasks.registry.connection import Registry, import_mlflow
 from tasks.registry.files import check_digest, load_model_files
 from tasks.results import ModelVersion
@@ -51,9 +51,8 @@ def locate_model(registry: Registry, version: ModelVersion) -> Path:
         return local
     kept = registry.home / "mlflow" / "models" / version.digest
     if not kept.is_dir():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".fetching-") as name:
-            folder = _fetch(registry, version.uri, Path(name))
+        with scratch_folder(kept.parent) as scratch:
+            folder = _fetch(registry, version.uri, scratch)
             check_digest(folder, version.digest)
             try:
                 folder.rename(kept)
@@ -82,8 +81,8 @@ def load_artifact(registry: Registry, version: ModelVersion, path: str) -> Path:
     if not (kept / path).exists():
         with registry.errors():
             kept.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".fetching-") as name:
-                fetched = Path(client.download_artifacts(version.run_id, path, name))
+            with scratch_folder(kept.parent) as scratch:
+                fetched = Path(client.download_artifacts(version.run_id, path, str(scratch)))
                 (kept / path).parent.mkdir(parents=True, exist_ok=True)
                 fetched.replace(kept / path)
     return kept / path
