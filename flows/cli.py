@@ -111,7 +111,7 @@ def _show_progress() -> None:
     handler.setFormatter(logging.Formatter("  ... %(message)s"))
     progress = logging.getLogger("trueup.progress")
     progress.setLevel(logging.INFO)
-    progress.addHandler(handler)
+    progress.handlers = [handler]
     progress.propagate = False
 
 
@@ -145,11 +145,12 @@ def _step(options: argparse.Namespace) -> int:
     from tasks.ledger import open_ledger
 
     _show_progress()
-    loaded = preview_turn(options.project, options.as_of, options.overrides).project
+    batch = None if options.command == "train" else options.batch
+    loaded = preview_turn(options.project, options.as_of, options.overrides, options.command, batch).project
     with open_ledger(loaded.home) as ledger:
         since = newest_seq(ledger, loaded.name)
         step = getattr(importlib.import_module(f"flows.{options.command}"), options.command)
-        more = {} if options.command == "train" else {"batch": options.batch}
+        more = {} if options.command == "train" else {"batch": batch}
         step(options.project, options.as_of, overrides=options.overrides, force=options.force, **more)
         report = report_of(loaded, ledger, since, f"{loaded.name}: {options.command}")
     _print_report(report)
@@ -157,9 +158,14 @@ def _step(options: argparse.Namespace) -> int:
 
 
 def _release(options: argparse.Namespace) -> int:
-    _prepare(options.project)
     if len(options.reason.strip()) < 3:
         raise ConfigError("--reason: expected a few words that will still make sense in a year.")
+    home = _prepare(options.project)
+    if not home.exists() and not os.environ.get("TRUEUP_DATABASE_URL"):
+        raise ConfigError(
+            f"version {options.version}: nothing was trained yet, {home} is not there. "
+            f"Train first: trueup run {options.project}; or check TRUEUP_HOME."
+        )
     from flows.release import release
 
     print(release(options.project, options.version, options.action, options.reason.strip()))

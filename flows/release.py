@@ -25,13 +25,17 @@ def release(project: ProjectName, version: ModelNumber, action: ReleaseAction, r
 
     A version whose gates did not pass is not released by any of these.
     """
-    with open_workspace(project, "now", [], "release") as workspace:
+    with open_workspace(project, "now", [], "release", reads=False) as workspace:
         return decide_by_hand(workspace, version, action, reason)
 
 
 def decide_by_hand(workspace: Workspace, version: int, action: ReleaseAction, reason: str) -> str:
     """A person's decision about a version; ConfigError where it is not theirs to make."""
     name, ledger = workspace.project.name, workspace.ledger
+    versions = [e.subject for e in ledger.entries(name, step="train")]
+    if str(version) not in versions:
+        known = f"Known: {', '.join(map(str, versions[-12:]))}" if versions else "Nothing was trained in this home yet"
+        raise ConfigError(f"{name}: there is no version {version}. {known}. Check TRUEUP_HOME if there should be.")
     trained = find_training(workspace, version)
     standing = ledger.standing(name)
     champion = standing.champion.version if standing.champion else None
@@ -91,6 +95,7 @@ def move_aliases(workspace: Workspace) -> None:
         previous=champion.previous if champion else None,
         head=workspace.ledger.head(workspace.project.name),
     )
+    crash_point("after-aliases")
     for sentence in restored:
         workspace.record("alias", digest(sentence, workspace.now), "aliases", "restored", sentence, {})
     if not aliases_follow(workspace.ledger, workspace.project.name):

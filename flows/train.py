@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from flows.evidence import make_payload, make_record
 from flows.launch import flow
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
 from flows.plan import Cut, digest, training_key
+from flows.precheck import check_training
 from flows.release import settle_verdict
 from flows.show import show_verdict
 from flows.validate import find_results, quarantines, record_result
@@ -28,6 +28,7 @@ from tasks.errors import ConfigError, DataError, InfrastructureError
 from tasks.evaluation.challenger import evaluate_challenger
 from tasks.evaluation.plots import draw_plots
 from tasks.evaluation.verdict import judge_challenger
+from tasks.files import scratch_folder
 from tasks.ledger import Entry
 from tasks.monitoring.reference import make_profile, make_reference
 from tasks.registry import (
@@ -66,7 +67,9 @@ def train(
         key = training_key(workspace.project, cut)
         done = workspace.ledger.find(workspace.project.name, "train", key)
         if done is None or force:
+            check_training(workspace.project, cut)
             done = train_challenger(workspace, cut, digest(key, workspace.now) if force else key)
+            crash_point("before-release")
         settle_verdict(workspace, done)
         show_verdict(workspace, done)
         return int(str(done.subject))
@@ -122,8 +125,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
         champion_threshold=champion.threshold if champion else None,
         champion_unseen=_unseen(champion, rows, split),
     )
-    with tempfile.TemporaryDirectory(prefix="trueup-") as name:
-        folder = Path(name)
+    with scratch_folder(project.home / "scratch") as folder:
         stored, soundness, prediction = _store(model, rows, split, folder)
         verdict = judge_challenger(evaluation, soundness, spec, state)
         files = {f"plots/{p.name}": p for p in draw_plots(evaluation, folder / "plots")} if spec.train.plots else {}

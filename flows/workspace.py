@@ -17,6 +17,7 @@ from tasks.config import LoadedProject, load_project
 from tasks.data.source import Batch, Source, read_source
 from tasks.errors import ConfigError
 from tasks.ledger import Entry, Ledger, open_ledger
+from tasks.table import Schema
 
 log = logging.getLogger(__name__)
 LOCK_SECONDS = 6 * 3600.0  # a turn may wait for another one that trains; the lock goes with its holder
@@ -82,16 +83,24 @@ class Workspace:
 
 @contextmanager
 def open_workspace(
-    project: str, as_of: str, overrides: Sequence[str], command: str, wait_seconds: float = LOCK_SECONDS
+    project: str,
+    as_of: str,
+    overrides: Sequence[str],
+    command: str,
+    wait_seconds: float = LOCK_SECONDS,
+    reads: bool = True,
 ) -> Iterator[Workspace]:
-    """Open a project for `command`. Config and source are read first: where they are bad, nothing is written."""
+    """Open a project for `command`. Config and source are read first: where they are bad, nothing is written.
+
+    `reads` False leaves the source alone: a release must be possible while the source is not.
+    """
     loaded = load_project(project, overrides)
     logging.getLogger("trueup.progress").setLevel(logging.INFO)  # heard only where someone listens
     now = datetime.now(UTC)
     actor = find_actor()
     if as_of not in ("now", "next"):
         parse_moment(as_of, loaded, now)
-    found = None if loaded.home.exists() else read_source(loaded, {})
+    found = Source((), Schema(())) if not reads else None if loaded.home.exists() else read_source(loaded, {})
     with (
         open_ledger(loaded.home) as ledger,
         ledger.lock(loaded.name, holder=f"trueup {command} by {actor}", wait_seconds=wait_seconds, at=now),

@@ -235,14 +235,16 @@ def parse_time(array: pa.Array, form: str | None, timezone: str, path: str, name
         elif kind == "empty":
             return pa.nulls(len(array), pa.timestamp("us", "UTC"))
         else:
-            raise ValueError(f"the column holds {kind} values")
+            found = next((v for v in array.to_pylist() if v is not None), None)
+            raise ValueError(f"the column holds {kind} values such as {found!r}, which need a time_format such as '%Y'")
         if series.dt.tz is None:
             earlier = np.ones(len(series), bool)
             series = series.dt.tz_localize(timezone, ambiguous=earlier, nonexistent="shift_forward")
         return pa.Array.from_pandas(series.dt.tz_convert("UTC"), type=pa.timestamp("us", "UTC"), safe=False)
     except (ValueError, TypeError, pa.ArrowInvalid) as error:
-        want = f"times written as {form!r}" if form else "ISO 8601 times (or set data.time_format)"
-        raise DataError(f"{path}: time column {name!r}: expected {want}; {_first_line(error)}") from None
+        want = f"times written as {form!r}" if form else "ISO 8601 times (or set data.time_format, as to '%d/%m/%Y')"
+        found = _first_line(error).removesuffix(" You might want to try:")
+        raise DataError(f"{path}: time column {name!r}: expected {want}; {found}.") from None
 
 
 def _raw_batches(path: str, rows: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
@@ -374,6 +376,13 @@ class _data_errors:
             raise DataError(f"{self.path}: the file is empty; expected a header line and rows.")
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, UnicodeDecodeError) or "invalid UTF8" in str(error):
+            at = re.search(r"CSV column #(\d+): Row #(\d+)", str(error))
+            where = f"column {_csv_names(self.path)[int(at[1])]!r}, line {at[2]}," if at else "its header"
+            raise DataError(
+                f"{self.path}: cannot be read as CSV: {where} is not text in UTF-8. Save the file as UTF-8 "
+                "(spreadsheets: CSV UTF-8), or convert it, as by iconv -f LATIN1 -t UTF-8."
+            ) from None
         if isinstance(error, DataError) or not isinstance(error, (pa.ArrowException, OSError)):
             return
         sort = "Parquet" if _is_parquet(self.path) else "CSV"

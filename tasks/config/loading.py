@@ -13,7 +13,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tasks.config.project import Project
+from tasks.config.project import SLUG_PATTERN, Project
 from tasks.errors import ConfigError
 
 
@@ -158,6 +158,9 @@ def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:
             lines.append(f"{where}: unknown key.{hint}")
         elif item["type"] == "missing":
             lines.append(f"{where}: this key is required and is not there.")
+        elif item["type"] == "string_pattern_mismatch" and item["ctx"]["pattern"] == SLUG_PATTERN:
+            expected = "lower-case letters, digits, - and _, at most 63 of them and no - or _ at the start"
+            lines.append(f"{where}: expected {expected}; found {_found(item['input'])}.")
         elif item["type"] == "value_error":
             lines.append(f"{where}: {item['ctx']['error'] if 'ctx' in item else item['msg']}.")
         else:

@@ -43,7 +43,8 @@ Span = Annotated[
     timedelta,
     BeforeValidator(parse_span, json_schema_input_type=Annotated[str, Field(pattern=r"^\d+(\.\d+)?(s|min|h|d|w)$")]),
 ]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+SLUG_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+Slug = Annotated[str, Field(pattern=SLUG_PATTERN)]
 
 
 class Section(BaseModel):

@@ -12,15 +12,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks.config import LoadedProject
+from tasks.config.project import Data
 from tasks.data.fingerprint import Sum, hash_rows, sum_rows
 from tasks.data.source import Batch, table_of
-from tasks.data.target import encode_labels
+from tasks.data.target import check_enough, encode_labels
 from tasks.errors import DataError
 from tasks.results import TrainingFrame
 from tasks.stage import stage
 from tasks.table import Schema, arrow_type, to_frame
-
-FEWEST_ROWS = 40
 
 
 def gather_training_rows(
@@ -34,6 +33,7 @@ def gather_training_rows(
     Raises DataError where nothing can be learned from them, or where a column changes its type between batches.
     """
     data = project.spec.data
+    check_columns(batches, data)
     schema = _one_schema(batches, data.target, data.exclude)
     columns = [c for c in schema.names if c not in data.exclude]
     frames, total = [], Sum()
@@ -67,10 +67,8 @@ def gather_training_rows(
         frame = frame.sort_values(order, kind="stable", ignore_index=True)
     labels = frame.pop(data.target)
     target, task, classes = encode_labels(labels, data)
-    _check_enough(target, classes, data.target)
+    check_enough(target, classes, data.target)
     features = tuple(c for c in columns if c not in data.not_features)
-    if not features:
-        raise DataError(f"{data.source}: no feature column is left besides target, id, time, group and exclude.")
     return TrainingFrame(
         frame=frame,
         target=target,
@@ -83,6 +81,13 @@ def gather_training_rows(
         batches=keys,
         dropped={reason: count for reason, count in dropped.items() if count},
     )
+
+
+def check_columns(batches: Sequence[Batch], data: Data) -> None:
+    """DataError where a column changes its type between batches, or where none is left to learn from."""
+    schema = _one_schema(batches, data.target, data.exclude)
+    if not set(schema.names) - data.not_features:
+        raise DataError(f"{data.source}: no feature column is left besides target, id, time, group and exclude.")
 
 
 def snapshot_key(batches: Sequence[Batch], as_of: datetime | None) -> tuple[str, ...]:
@@ -117,19 +122,6 @@ def _complete(rows: pa.RecordBatch, schema: Schema, columns: Sequence[str]) -> p
         at = rows.schema.get_field_index(name)
         arrays.append(pa.nulls(rows.num_rows, wanted) if at < 0 else rows.column(at).cast(wanted))
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
-
-
-def _check_enough(target: pd.Series[Any], classes: tuple[Any, ...], name: str) -> None:
-    if len(target) < FEWEST_ROWS:
-        raise DataError(
-            f"target {name!r}: {len(target)} rows with a known label; "
-            f"expected {FEWEST_ROWS} at least to fit and to judge."
-        )
-    rarest = int(target.value_counts().min())
-    if rarest < 8:
-        raise DataError(
-            f"target {name!r}: the rarer of {classes[0]!r} and {classes[1]!r} has {rarest} rows; expected 8 at least."
-        )
 
 
 @stage("gather training rows")

@@ -6,6 +6,7 @@ asking again whether anything is new costs one look at the file system.
 
 from __future__ import annotations
 
+import difflib
 import glob
 import hashlib
 import json
@@ -115,6 +116,11 @@ def find_files(project: LoadedProject) -> list[Path]:
             str(Path(source).expanduser()) if Path(source).expanduser().is_absolute() else str(project.root / source)
         )
         found = [Path(p) for p in glob.glob(pattern, recursive=True) if Path(p).is_file()]  # noqa: PTH207 - patterns may be absolute
+        if not found and Path(pattern).is_dir():
+            raise DataError(
+                f"{shown(project.path)}: data.source: {source!r} is a folder; expected files. "
+                f"Say which: {source.rstrip('/')}/*.csv or {source.rstrip('/')}/*.parquet."
+            )
         if not found:
             raise DataError(
                 f"{shown(project.path)}: data.source: {source!r} matches no file under {shown(project.root)}/. "
@@ -156,13 +162,23 @@ def index_source(
         if name is not None and schema.kind(name) is None:
             raise DataError(
                 f"{shown(project.path)}: data.{role}: no column {name!r} in {data.source}. "
-                f"Columns found: {', '.join(map(repr, schema.names[:40]))}."
+                f"{_resembling(name, schema)}Columns found: {', '.join(map(repr, schema.names[:40]))}."
             )
     batches = _assemble(files, data)
     if not batches:
-        raise DataError(f"{data.source}: no rows in {len(files)} files; expected at least one.")
+        where = f"{data.source}: {len(files)} file{'s' if len(files) > 1 else ''}"
+        if any(f.untimed for f in files):
+            raise DataError(f"{where}: no row has a time: column {data.time!r} is missing throughout.")
+        raise DataError(f"{where}, and no rows in {'them' if len(files) > 1 else 'it'}; expected at least one row.")
     untimed = {f.path: f.untimed for f in files if f.untimed}
     return Source(batches=batches, schema=schema, untimed=untimed, scanned=tuple(scanned))
+
+
+def _resembling(name: str, schema: Schema) -> str:
+    """A hint at a column that differs from `name` in case, spaces or a letter; empty where there is none."""
+    plain = {n.strip().lower(): n for n in schema.names}
+    close = difflib.get_close_matches(name.strip().lower(), plain, n=1)
+    return f"Did you mean {plain[close[0]]!r}? " if close else ""
 
 
 def scan_file(path: str, size: int, mtime_ns: int, settings: str, data: Data) -> FileIndex:

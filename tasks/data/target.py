@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
 from tasks.config import TaskType
 from tasks.config.project import Data
+from tasks.data.source import Batch, table_of
 from tasks.errors import DataError
 
 SUPPORTED: tuple[TaskType, ...] = ("binary",)
+FEWEST_ROWS = 40
+FEWEST_OF_A_CLASS = 8
 _TRUE_WORDS = {"true", "yes", "y", "t", "1", "positive", "pos"}
 
 
@@ -47,6 +52,41 @@ def encode_labels(labels: pd.Series[Any], data: Data) -> tuple[pd.Series[Any], T
         )
     classes = _binary_classes(labels, data)
     return (labels == classes[1]).astype("int64"), task, classes
+
+
+def check_enough(target: pd.Series[Any], classes: tuple[Any, ...], name: str) -> None:
+    """DataError where encoded labels are too few to fit a model and to judge it."""
+    if len(target) < FEWEST_ROWS:
+        raise DataError(
+            f"target {name!r}: {len(target)} rows with a known label; "
+            f"expected {FEWEST_ROWS} at least to fit and to judge."
+        )
+    rarest = int(target.value_counts().min())
+    if rarest < FEWEST_OF_A_CLASS:
+        raise DataError(
+            f"target {name!r}: the rarer of {classes[0]!r} and {classes[1]!r} has {rarest} rows; "
+            f"expected {FEWEST_OF_A_CLASS} at least."
+        )
+
+
+def check_target(batches: Sequence[Batch], data: Data, as_of: datetime | None, quarantine: bool) -> None:
+    """Refuse labels that nothing can be learned from, before anything else is read; see `encode_labels`.
+
+    Labels are those of `batches` that are known as of a moment (None: all). With `quarantine` a contract may yet
+    take rows out, and with them values that are no labels: then only what fewer rows cannot mend is refused.
+    """
+    found = [
+        rows[data.target].dropna()
+        for batch in batches
+        if data.target in batch.schema.names
+        for rows in table_of(batch, data, as_of).chunks(columns=[data.target])
+    ]
+    known = [part for part in found if len(part)]
+    labels = pd.concat(known) if known else pd.Series(dtype=object)
+    if quarantine and labels.nunique() > 2:
+        return
+    target, _, classes = encode_labels(labels, data)
+    check_enough(target, classes, data.target)
 
 
 def _binary_classes(labels: pd.Series[Any], data: Data) -> tuple[Any, Any]:
