@@ -148,7 +148,7 @@ class Database:
         elif "not a database" in detail or "malformed" in detail:
             mend = "Restore it from a backup, or move it away to start a new one."
         else:
-            mend = "Check that the folder can be written to and that the disk is not full."
+            mend = "Check that the folder (TRUEUP_HOME) can be written to and that the disk is not full."
         return f"The ledger {self.shown} failed: {detail}. {mend}"
 
 
