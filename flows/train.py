@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,8 +130,9 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
         stored, soundness, prediction = _store(model, rows, split, folder)
         verdict = judge_challenger(evaluation, soundness, spec, state)
         files = {f"plots/{p.name}": p for p in draw_plots(evaluation, folder / "plots")} if spec.train.plots else {}
+        served = replace(rows, features=model.features)  # what monitoring compares with: only what the model sees
         sample = make_reference(
-            rows, split, prediction, rows=spec.monitor.sample_rows, seed=spec.train.seed, threshold=model.threshold
+            served, split, prediction, rows=spec.monitor.sample_rows, seed=spec.train.seed, threshold=model.threshold
         )
         sample.to_parquet(folder / "reference.parquet")
         files["reference.parquet"] = folder / "reference.parquet"
@@ -139,7 +141,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
             refused=refused, compared_with=champion.version.version if champion else None,
             seconds=time.monotonic() - begun,
         )  # fmt: skip
-        texts = {"profile.json": make_profile(rows, prediction, seed=spec.train.seed).to_json()}
+        texts = {"profile.json": make_profile(served, prediction, seed=spec.train.seed).to_json()}
         record = make_record(workspace, key, rows, split, model, evaluation, stored, payload, files, texts)
         progress.info("registering")
         version = register(registry, project.name, record)

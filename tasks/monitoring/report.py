@@ -37,12 +37,14 @@ OWN = "Verdicts further down are Evidently's, by its defaults and on the sample;
 DRAWN = 30  # columns in the drift table, and
 SUMMARISED = 6  # columns that are described in full: those that moved most
 RECORD = "trueup: "  # the numbers of record stand in the workspace under names that begin so
-ROWS, LABELLED, DRIFTED = f"{RECORD}rows", f"{RECORD}rows with a known label", f"{RECORD}share of columns drifted"
+ROWS, LABELLED = f"{RECORD}rows", f"{RECORD}rows with a known label"
+DRIFTED, WATCHED = f"{RECORD}columns drifted", f"{RECORD}columns watched"
 REALISED, LOW, HIGH = f"{RECORD}realised", f"{RECORD}lower end", f"{RECORD}upper end"
 PROMISED = f"{RECORD}promised"
 PANELS = {
     "The project's metric on labelled rows, with its interval": (REALISED, LOW, HIGH, PROMISED),
-    "Share of columns drifted": (DRIFTED,),
+    # Whole numbers: the axis of a share that stays the same is labelled 0, whatever it is.
+    "Columns that drifted, of those that are watched": (DRIFTED, WATCHED),
     "Rows": (ROWS, LABELLED),
 }
 
@@ -99,7 +101,12 @@ def draw_window(
         "name": f"{_clean(window.batch)}, model version {window.version}",
         "timestamp": window.end,
         "tags": [_clean(window.batch)],
-        "metadata": {"batch": _clean(window.batch), "model version": str(window.version), "drawn from": drawn},
+        "metadata": {
+            "batch": _clean(window.batch),
+            "model version": str(window.version),
+            "health": window.health,
+            "action": window.action,
+        },
     }
     definition = DataDefinition(numerical_columns=sides.numbers, categorical_columns=sides.categories, **roles)
     with _quiet_and_light():
@@ -117,7 +124,9 @@ def draw_window(
         with whole_file(target) as file:
             file.write(text.encode("utf-8", "replace"))
     crash_point("window-drawn")
-    _add_to_workspace(project, window.batch, json.loads(snapshot.dumps()), json.loads(numbers.dumps()))
+    kept = json.loads(snapshot.dumps())
+    kept["widgets"].insert(0, _say_what_it_is(window, drawn))
+    _add_to_workspace(project, window.batch, kept, json.loads(numbers.dumps()))
     return Picture(path, path.with_suffix(".json"), tuple(sides.left_out))
 
 
@@ -143,7 +152,8 @@ def _record(window: Window) -> dict[str, float]:
     return {
         ROWS: window.rows,
         LABELLED: window.labelled,
-        DRIFTED: len(window.drifted) / max(len(window.drift), 1),
+        DRIFTED: len(window.drifted),
+        WATCHED: len(window.drift) - (window.prediction is not None),
         REALISED: realised.value if realised else math.nan,
         LOW: realised.low if realised else math.nan,
         HIGH: realised.high if realised else math.nan,
@@ -171,6 +181,9 @@ def _prepare(reference: pd.DataFrame, window: pd.DataFrame, columns: Sequence[st
         if pair is None:
             sides.left_out.append(f"{name!r}: too many different values to draw")
             continue
+        if _is_needle(*pair):
+            sides.left_out.append(f"{name!r}: values too close together to draw")
+            continue
         shown = _free_name(_clean(name), sides.reference)
         sides.shown[name] = shown
         (sides.numbers if pd.api.types.is_float_dtype(pair[0].dtype) else sides.categories).append(shown)
@@ -187,6 +200,17 @@ def _as_numbers(one: pd.Series[Any], other: pd.Series[Any]) -> tuple[pd.Series[A
         numbers = pd.Series(values.to_numpy(np.float64, na_value=np.nan)).replace([np.inf, -np.inf], np.nan)
         sides.append(numbers.clip(float(numbers.quantile(0.001)), float(numbers.quantile(0.999))))
     return (sides[0], sides[1]) if all(s.notna().any() for s in sides) else None
+
+
+def _is_needle(one: pd.Series[Any], other: pd.Series[Any]) -> bool:
+    """Whether numbers differ, but by less than bins can tell apart, as ids of 19 digits do: no histogram is possible."""
+    if not pd.api.types.is_float_dtype(one.dtype):
+        return False
+    for values in (one, other, pd.concat([one, other])):
+        low, high = float(values.min()), float(values.max())
+        if 0 < high - low < 1e-9 * max(abs(low), abs(high)):
+            return True
+    return False
 
 
 def _as_categories(
@@ -266,9 +290,14 @@ def _make_project(project: LoadedProject, folder: Path) -> None:
                 raise
 
 
+def _plain(text: str) -> str:
+    """Without characters that mean something to a page."""
+    return "".join(c if c.isprintable() else " " for c in text.translate(_HARMLESS)).strip()
+
+
 def _clean(text: str) -> str:
     """Without characters that mean something to a page; a name of the numbers of record cannot be taken."""
-    plain = "".join(c if c.isprintable() else " " for c in text.translate(_HARMLESS)).strip()[:80]
+    plain = _plain(text)[:80]
     return f"_{plain}" if plain.startswith(RECORD.strip()) else plain or "(no name)"
 
 
@@ -277,6 +306,16 @@ def _free_name(name: str, taken: Mapping[str, Any]) -> str:
     while free in taken:
         free, number = f"{name} ({number})", number + 1
     return free
+
+
+def _say_what_it_is(window: Window, drawn: str) -> dict[str, Any]:
+    """The first thing on the report's page in the workspace: our verdict, and that those below are Evidently's."""
+    from evidently.legacy.renderers.html_widgets import CounterData, counter
+
+    verdict = f"{_clean(window.batch)}: {window.health}; action: {window.action}"
+    about = " ".join(_plain(part) for part in (f"{window.sentence}.", f"{drawn.capitalize()}.", OWN))
+    made = counter(counters=[CounterData(label=about, value=verdict)]).dict()
+    return dict(made) | {"id": str(uuid.uuid5(_SPACE, f"trueup/{window.batch}"))}
 
 
 def _head(page: str, project: str, window: Window, drawn: str, left_out: Sequence[str]) -> str:

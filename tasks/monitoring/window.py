@@ -102,6 +102,8 @@ def watch_window(
         promised=_flatten([promised] if promised else ()),
         performance=performance.metrics if performance else (),
         drifted=rank_drifted(drifts or {}),
+        prediction=names.prediction if prediction_drift else None,
+        prediction_drifted=bool(prediction_drift and prediction_drift.drifted),
         faults=tuple(f.clause for f in faults),
         end=batch_end,
         monitored_at=now,
@@ -143,7 +145,8 @@ def _draw(
     except InfrastructureError:  # a full disk is mended, and the next run draws it
         raise
     except Exception as error:  # whatever the plotting library raises on strangers' data, the verdict stands without it
-        logger.warning("%s, batch %s: Evidently drew no picture", project.name, window.batch, exc_info=True)
+        # The note stands in the report; where it comes from is for the run's page, not for a person's terminal.
+        logger.info("%s, batch %s: Evidently drew no picture", project.name, window.batch, exc_info=True)
         first = (str(error).strip().splitlines() or ["no message"])[0][:200]
         return replace(window, notes=(*window.notes, f"Evidently drew no picture: {type(error).__name__}: {first}"))
     left = tuple(f"not drawn: {item}" for item in picture.left_out)

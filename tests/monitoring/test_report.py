@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -121,8 +122,8 @@ def test_a_window_is_drawn_and_stands_in_the_workspace_once(tmp_path: Path) -> N
         if r.metric_value_location.metric.params.get("column", "").startswith("trueup: ")
     }
     assert numbers == {
-        "trueup: rows": 5_000, "trueup: rows with a known label": 3_000, "trueup: share of columns drifted": 0,
-        "trueup: realised": 0.7, "trueup: lower end": 0.6, "trueup: upper end": 0.8, "trueup: promised": 0.75,
+        "trueup: rows": 5_000, "trueup: rows with a known label": 3_000, "trueup: columns drifted": 0,
+        "trueup: columns watched": len(FEATURES), "trueup: realised": 0.7, "trueup: lower end": 0.6, "trueup: upper end": 0.8, "trueup: promised": 0.75,
     }  # fmt: skip
     assert [panel.title for panel in own.dashboard.model().panels] == list(PANELS)
     assert not list((project.home).rglob("*.tmp"))
@@ -145,7 +146,8 @@ def test_two_at_once_make_one_project(tmp_path: Path) -> None:
 def test_a_picture_that_fails_costs_no_verdict(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     project = make_project(tmp_path)
     nothing = pd.DataFrame({"x": [np.nan] * 3})
-    window = _draw(make_window(), project, nothing, nothing, ("x",), "binary", CLASSES)
+    with caplog.at_level(logging.INFO):
+        window = _draw(make_window(), project, nothing, nothing, ("x",), "binary", CLASSES)
     assert (window.health, window.report) == ("drifting", None)
     assert window.notes[0].startswith("Evidently drew no picture: ")
     assert "Evidently drew no picture" in caplog.text
