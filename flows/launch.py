@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from flows.crashes import note_run
 from flows.environment import prepare_environment, uncollected_imports, untracked_import
+from flows.logs import log_to_page
 from flows.server import local_api
 from tasks.config import find_home, find_project_file, project_root
 from tasks.errors import ConfigError
@@ -58,7 +59,8 @@ def flow(name: str, *, run_name: str | None = None) -> Callable[[Callable[P, R]]
     """Make a function a flow of the loop, shown in Prefect under `name`.
 
     The function's parameters are the fields of the run form, with the descriptions of their `Field`s. Without
-    retries: a step that failed is done by the next run. `run_name` may use the parameters, such as `run {project}`.
+    retries: a step that failed is done by the next run. `run_name` may use the parameters, such as `run {project}`;
+    one that is not given is left out.
     """
 
     def decorate(function: Callable[P, R]) -> LoopFlow[P, R]:
@@ -67,14 +69,28 @@ def flow(name: str, *, run_name: str | None = None) -> Callable[[Callable[P, R]]
         return LoopFlow(
             function,
             name=name,
-            flow_run_name=run_name,
+            flow_run_name=_namer(run_name) if run_name else None,
             description=description,
             retries=0,
             persist_result=False,
-            on_running=[note_run, _log_to_page],
+            on_running=[note_run, log_to_page],
         )
 
     return decorate
+
+
+def _namer(template: str) -> Callable[[], str]:
+    """A run's name: on Prefect's pages it is what tells runs apart."""
+
+    def name() -> str:
+        context = FlowRunContext.get()
+        given = (context.parameters if context else None) or {}
+        words = {key: "" if value is None else value for key, value in given.items()}
+        if Path(str(words.get("project"))).suffix in (".yaml", ".yml"):
+            words["project"] = Path(str(words["project"])).stem
+        return " ".join(template.format(**words).split())
+
+    return name
 
 
 def _describe_parameters(function: Callable[..., Any]) -> None:
@@ -86,13 +102,6 @@ def _describe_parameters(function: Callable[..., Any]) -> None:
                 lines.append(f"    {name}: {field.description}")
     if lines:
         function.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Args:", *lines])
-
-
-def _log_to_page(flow: Any, flow_run: Any, state: Any) -> None:
-    """A Prefect hook: where a worker's job sends our loggers to the run's page, send what they say from INFO on."""
-    for name in os.environ.get("PREFECT_LOGGING_EXTRA_LOGGERS", "").split(","):
-        if name in ("flows", "tasks"):
-            logging.getLogger(name).setLevel(logging.INFO)
 
 
 def current_run_id() -> str | None:

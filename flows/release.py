@@ -19,7 +19,7 @@ BY_VERDICT: dict[str, Action] = {"promote": "promote", "hold": "hold", "reject":
 NOT_YET: Action = "hold"
 
 
-@flow(name="release")
+@flow(name="release", run_name="{action} {project} version {version}")
 def release(project: ProjectName, version: ModelNumber, action: ReleaseAction, reason: Reason) -> str:
     """Approve, reject, promote or roll back a version of a project's model. Returns what was done, as a sentence.
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from flows.artifacts import show_markdown
 from flows.launch import flow
 from flows.monitor import monitor
 from flows.parameters import AsOf, Force, Overrides, ProjectName
 from flows.plan import Action, Step, first_cut, pending_release, plan_turn
 from flows.release import move_aliases, settle_verdict
 from flows.score import score
+from flows.show import show_turn
 from flows.summary import TurnReport, last_seq, summarise
 from flows.train import train
 from flows.validate import validate
 from flows.workspace import Workspace, open_workspace
 from tasks.errors import InfrastructureError
+from tasks.stage import crash_point
 
 
-@flow(name="run")
+@flow(name="run", run_name="run {project} as of {as_of}")
 def run(
     project: ProjectName = "flights",
     as_of: AsOf = "now",
@@ -47,8 +48,9 @@ def run(
                 f"({step.why}). The source may have changed meanwhile; run again."
             )
         report = summarise(workspace, since, left)
+        crash_point("before-turn")
         workspace.record("turn", str(since), workspace.as_of.isoformat(), report.outcome, report.headline, {})
-        show_markdown("summary", "\n".join(f"    {line}" for line in report.lines), "What this turn did")
+        show_turn(report)
         return report
 
 

@@ -18,7 +18,7 @@ from tasks.stage import crash_point
 progress = logging.getLogger("trueup.progress")
 
 
-@flow(name="score")
+@flow(name="score", run_name="score {project} {batch}")
 def score(
     project: ProjectName = "flights",
     as_of: AsOf = "now",

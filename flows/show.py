@@ -1,10 +1,15 @@
-"""What a person sees on a flow run's page in Prefect: the verdict, a window's health, and where the rest is."""
+"""What a person sees on a flow run's page in Prefect: the verdict, a window's health, and where the rest is.
+
+Pages are Markdown, since Prefect's table of cells cuts sentences off. Whatever may come from data is escaped.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from flows.artifacts import show_link, show_markdown, show_table
+from flows.artifacts import code, escape, show_link, show_markdown, show_table
+from flows.summary import LABELLED, TurnReport
 from flows.workspace import Workspace
 from tasks.ledger import Entry
 from tasks.registry import open_registry, run_link
@@ -12,54 +17,85 @@ from tasks.results import ContractResult, Window
 
 
 def show_verdict(workspace: Workspace, trained: Entry) -> None:
-    """The gates of a training as a table, and the way to its MLflow run."""
-    made = trained.payload
+    """A training's gates and test metrics, and the way to its MLflow run."""
+    made, name = trained.payload, workspace.project.name
     gates = [
-        {
-            "gate": g["name"],
-            "status": g["status"],
-            "observed": _number(g["observed"]),
-            "limit": _number(g["limit"]),
-            "why": g["sentence"],
-        }
+        (g["name"], g["status"].replace("_", " "), _number(g["observed"]), _number(g["limit"]), g["sentence"])
         for g in made["gates"]
     ]
-    title = f"{workspace.project.name} version {trained.subject}: {trained.outcome}. {trained.reason}"
-    show_table("verdict", gates, title)
-    metrics = [
-        {"metric": m["name"], "value": _number(m["value"]), "low": _number(m["low"]), "high": _number(m["high"])}
-        for m in made["metrics"]
-    ]
-    show_table("metrics", metrics, f"Test metrics of version {trained.subject}, {made['split']}")
+    metrics = [(m["name"], _number(m["value"]), _number(m["low"]), _number(m["high"])) for m in made["metrics"]]
     link = run_link(open_registry(workspace.project.home), made["run_id"])
-    if link.startswith("http"):
-        show_link("mlflow-run", link, f"MLflow run of version {trained.subject}")
-    else:
-        show_markdown("mlflow-run", f"`{link}`", f"MLflow run of version {trained.subject}")
+    at_server = link.startswith("http")
+    title = f"{name} version {trained.subject}: {trained.outcome}"
+    lines = [
+        f"# {escape(title)}",
+        escape(trained.reason),
+        _table(("gate", "status", "observed", "limit", "why"), gates),
+        f"## Test metrics\n\n{escape(made['split'])}",
+        _table(("metric", "value", "from", "to"), metrics),
+        f"In MLflow: [its run](<{link}>)" if at_server else code(link),
+    ]
+    show_markdown(f"{name}-verdict", "\n\n".join(lines), f"{title}. {trained.reason}")
+    if at_server:
+        show_link(f"{name}-mlflow-run", link, title, f"MLflow run of version {trained.subject}")
 
 
 def show_window(workspace: Workspace, window: Window) -> None:
     """A window's health, its numbers, and the way to Evidently's report."""
-    lines = [f"# {window.batch}: {window.health}", "", window.sentence, "", f"**Action:** {window.action}", ""]
+    name = workspace.project.name
+    lines = [f"# {escape(window.batch)}: {window.health}", escape(window.sentence), f"**Action:** {window.action}"]
     if window.report is not None:
-        lines.append(f"Drift report: `{window.report}`")
-    lines += [f"- {note}" for note in window.notes]
-    show_markdown("health", "\n".join(lines), f"Health of {window.batch}")
+        lines.append(f"Drift report: {code(str(window.report))}")
+    if window.notes:
+        lines.append("\n".join(f"- {escape(note)}" for note in window.notes))
+    show_markdown(f"{name}-health", "\n\n".join(lines), f"{window.batch}: {window.health}")
+    drifted = {*window.drifted, *([window.prediction] if window.prediction_drifted else [])}
     moved = sorted(window.drift.items(), key=lambda item: -item[1])[:20]
-    if moved:
-        rows = [{"column": c, "distance (PSI)": _number(d), "drifted": c in window.drifted} for c, d in moved]
-        show_table("drift", rows, "Columns by their distance to the profile")
-
-
-def show_check(result: ContractResult) -> None:
-    """What a contract check found, and the way to its page."""
-    rules = [
-        {"rule": r.name, "failed": r.failed, "expected": r.expected, "observed": r.observed}
-        for r in result.rules
-        if not r.passed
+    rows = [
+        {
+            "column": "(the predictions)" if c == window.prediction else c,
+            "distance (PSI)": float(_number(d)),
+            "drifted": "yes" if c in drifted else "no",
+        }
+        for c, d in moved
     ]
-    title = f"{result.batch}: {result.outcome}. {result.reason} Page: {result.page}"
-    show_table("contract", rules or [{"rule": "all", "failed": 0, "expected": "", "observed": ""}], title)
+    show_table(f"{name}-drift", rows, f"{window.batch}: columns by their distance to the profile")
+
+
+def show_check(workspace: Workspace, result: ContractResult) -> None:
+    """What a contract check found, and the way to its page."""
+    rules = [(r.name, f"{r.failed:,}", r.expected, r.observed) for r in result.rules if not r.passed]
+    title = f"{result.batch}: {result.outcome}"
+    lines = [f"# {escape(title)}", escape(result.reason)]
+    if rules:
+        lines.append(_table(("rule", "failed", "expected", "observed"), rules))
+    if result.page is not None:
+        lines.append(f"Every rule: {code(str(result.page))}")
+    show_markdown(f"{workspace.project.name}-contract", "\n\n".join(lines), f"{title}. {result.reason}")
+
+
+def show_turn(report: TurnReport) -> None:
+    """What a turn did, as the command prints it."""
+    items: list[tuple[str, str]] = []
+    for line in report.lines[1:]:
+        label, text = line[:LABELLED].strip(), line[LABELLED:].strip()
+        if label or not items:
+            items.append((label, text))
+        else:
+            items[-1] = (items[-1][0], f"{items[-1][1]} {text}")
+    lines = []
+    for label, text in items:
+        kind, _, place = text.partition(": ")
+        shown = f"{kind}: {code(place)}" if label == "look at" else escape(text)
+        lines.append(f"- **{escape(label)}** {shown}")
+    title = f"{report.lines[0]}: {report.outcome}"
+    show_markdown(f"{report.project}-summary", "\n".join([f"# {escape(title)}", "", *lines]), title)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table; cells escaped, None as an empty one."""
+    cells = [["" if value is None else escape(str(value)) for value in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in ([*heads], ["---"] * len(heads), *cells))
 
 
 def _number(value: Any) -> Any:

@@ -13,6 +13,7 @@ from tasks.config import LoadedProject, shown
 from tasks.ledger import Entry, Ledger
 
 MOST_LINES = 15
+LABELLED = 13  # where the text of a line begins, behind its label
 _WIDTH = 118
 BAD = {"reject", "refused", "degraded", "broken"}
 
@@ -174,7 +175,7 @@ def _line(label: str, text: str) -> str:
 
 
 def _wrap(line: str) -> list[str]:
-    return textwrap.wrap(line, _WIDTH, subsequent_indent=" " * 13, break_long_words=False, max_lines=3) or [line]
+    return textwrap.wrap(line, _WIDTH, subsequent_indent=" " * LABELLED, break_long_words=False, max_lines=3) or [line]
 
 
 def report_of(project: LoadedProject, ledger: Ledger, since: int, title: str) -> TurnReport:

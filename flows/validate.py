@@ -25,7 +25,7 @@ from tasks.table import Column, Schema
 progress = logging.getLogger("trueup.progress")
 
 
-@flow(name="validate")
+@flow(name="validate", run_name="validate {project} {batch}")
 def validate(
     project: ProjectName = "flights",
     as_of: AsOf = "now",
@@ -96,7 +96,7 @@ def record_result(workspace: Workspace, batch: Batch, result: Entry | ContractRe
     """Append a check's result to the ledger, unless it is there already."""
     if isinstance(result, Entry):
         return result
-    show_check(result)
+    show_check(workspace, result)
     broken = [
         {"name": r.name, "scope": r.scope, "failed": r.failed, "observed": r.observed}
         for r in result.rules

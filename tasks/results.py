@@ -291,5 +291,7 @@ class Window:
     faults: tuple[str, ...] = ()  # broken columns, one clause each
     notes: tuple[str, ...] = ()  # such as what was not drawn, and why
     counts: Path | None = None  # the window's own profile, in JSON
+    prediction: str | None = None  # what `drift` calls the predictions, and
+    prediction_drifted: bool = False
     end: datetime | None = None
     monitored_at: datetime | None = None
