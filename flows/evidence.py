@@ -120,7 +120,8 @@ def make_record(
         datasets=datasets,
         files=files,
         texts={**more, **texts},
-        description=f"{payload['verdict']['outcome']}: {payload['verdict']['reason']}\n\n{model.choice}\n\n{split.how}",
+        description=f"Verdict: {payload['verdict']['outcome']}. {payload['verdict']['reason']}\n\n"
+        f"Chosen: {model.choice}\n\nSplit {split.how}",
         actor=workspace.actor,
     )
 

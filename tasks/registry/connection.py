@@ -28,6 +28,8 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
+# MLflow's pages open on prompts and traces where an experiment does not say that it trains models.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 @dataclass
@@ -96,7 +98,7 @@ class Registry:
 
         location = None if self.artifacts is None else str(self.artifacts)
         try:
-            self._client.create_experiment(project, artifact_location=location)
+            self._client.create_experiment(project, artifact_location=location, tags=_KIND)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
                 raise

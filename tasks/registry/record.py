@@ -74,8 +74,8 @@ def list_metrics(evaluation: Evaluation) -> dict[str, float]:
     found: dict[str, float] = {"test/rows": float(evaluation.rows)}
     for value in evaluation.metrics:
         found[f"test/{value.name}"] = value.value
-        found[f"test/{value.name}.low"] = value.low
-        found[f"test/{value.name}.high"] = value.high
+        found[f"test/{value.name}_low"] = value.low
+        found[f"test/{value.name}_high"] = value.high
     found[f"baseline/{evaluation.baseline.name}"] = evaluation.baseline.value
     if evaluation.champion is not None:
         found[f"champion/{evaluation.champion.name}"] = evaluation.champion.value

@@ -46,7 +46,8 @@ def register_training(registry: Registry, project: str, record: TrainingRecord) 
     experiment = registry.experiment(project)
     tags = _make_tags(project, record)
     with registry.errors():
-        run = client.create_run(experiment, tags=tags, run_name=f"train {record.training_key[:8]}")
+        begun = int((time.time() - record.metrics.get("training/seconds", 0.0)) * 1000)  # so that its duration is right
+        run = client.create_run(experiment, begun, tags, f"train {record.training_key[:8]}")
         run_id = run.info.run_id
         crash_point("after-run-created")
         _log_values(client, run_id, record)
@@ -86,6 +87,7 @@ def _finish(client: Any, run_id: str, version: Any, models: Iterable[Any]) -> No
     shown = json.dumps([{"name": version.name, "version": str(version.version)}])
     for model in models:
         client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": shown})
+    client.update_run(run_id, name=f"train version {version.version}")
     client.set_terminated(run_id, "FINISHED")
 
 

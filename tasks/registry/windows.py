@@ -51,7 +51,7 @@ def _list_numbers(window: Window) -> dict[str, float]:
     return {
         _MARK: float(window.rows),
         "window/labelled": float(window.labelled),
-        "window/health (0 healthy - 3 broken)": _HEALTH[window.health],
+        "window/health 0 healthy - 3 broken": _HEALTH[window.health],
         **{f"production/{name}": value for name, value in window.metrics.items()},
         **{f"promised/{name}": value for name, value in window.promised.items()},
         **{f"drift/{column}": value for column, value in window.drift.items()},

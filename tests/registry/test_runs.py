@@ -237,5 +237,5 @@ def test_results_become_parameters_and_metrics() -> None:
     assert params["model/C"] == "0.5" and params["threshold"] == "null" and params["calibration"] == "none: few rows"
     value = MetricValue("roc_auc", 0.7, 0.65, 0.75, 0.95, True, "bootstrap")
     found = list_metrics(Evaluation(rows=100, blocks=None, metrics=(value,), baseline=value, champion=value))
-    assert found["test/roc_auc.low"] == 0.65 and found["champion/roc_auc"] == 0.7 and found["test/rows"] == 100
+    assert found["test/roc_auc_low"] == 0.65 and found["champion/roc_auc"] == 0.7 and found["test/rows"] == 100
     assert list_columns(pd.DataFrame({"a": [1.0]})) == {"a": "float64"}
