@@ -24,6 +24,10 @@ HEALTH_SECONDS = 3.0
 START_SECONDS = 180.0
 STOP_SECONDS = 20.0
 USUAL_PORT = 4200
+# Prefect's pages ask an analytics service for its settings even where analytics are off. The browser may not.
+_PAGES_ASK = "connect-src 'self' " + " ".join(
+    f"{kind}://{host}:*" for kind in ("http", "ws") for host in ("127.0.0.1", "localhost")
+)
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,7 @@ def _spawn(home: Path, port: int) -> tuple[int, str]:
     environment.pop("PREFECT_API_URL", None)
     command = [sys.executable, "-m", "uvicorn", "--app-dir", str(prefect.__module_path__.parent)]
     command += ["--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--header", f"Content-Security-Policy:{_PAGES_ASK}"]
     with (folder / "server.log").open("ab") as log, (folder / "server.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         server = subprocess.Popen(
