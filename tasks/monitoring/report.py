@@ -203,7 +203,7 @@ def _as_numbers(one: pd.Series[Any], other: pd.Series[Any]) -> tuple[pd.Series[A
 
 
 def _is_needle(one: pd.Series[Any], other: pd.Series[Any]) -> bool:
-    """Whether numbers differ, but by less than bins can tell apart, as ids of 19 digits do: no histogram is possible."""
+    """Whether numbers differ, but by less than bins can tell apart, as with ids of 19 digits."""
     if not pd.api.types.is_float_dtype(one.dtype):
         return False
     for values in (one, other, pd.concat([one, other])):
@@ -313,7 +313,7 @@ def _say_what_it_is(window: Window, drawn: str) -> dict[str, Any]:
     from evidently.legacy.renderers.html_widgets import CounterData, counter
 
     verdict = f"{_clean(window.batch)}: {window.health}; action: {window.action}"
-    about = " ".join(_plain(part) for part in (f"{window.sentence}.", f"{drawn.capitalize()}.", OWN))
+    about = f"{_plain(window.sentence)}. {drawn.capitalize()}. {OWN}"
     made = counter(counters=[CounterData(label=about, value=verdict)]).dict()
     return dict(made) | {"id": str(uuid.uuid5(_SPACE, f"trueup/{window.batch}"))}
 

@@ -123,7 +123,8 @@ def test_a_window_is_drawn_and_stands_in_the_workspace_once(tmp_path: Path) -> N
     }
     assert numbers == {
         "trueup: rows": 5_000, "trueup: rows with a known label": 3_000, "trueup: columns drifted": 0,
-        "trueup: columns watched": len(FEATURES), "trueup: realised": 0.7, "trueup: lower end": 0.6, "trueup: upper end": 0.8, "trueup: promised": 0.75,
+        "trueup: columns watched": len(FEATURES), "trueup: realised": 0.7,
+        "trueup: lower end": 0.6, "trueup: upper end": 0.8, "trueup: promised": 0.75,
     }  # fmt: skip
     assert [panel.title for panel in own.dashboard.model().panels] == list(PANELS)
     assert not list((project.home).rglob("*.tmp"))
