@@ -6,6 +6,7 @@ import fcntl
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 AUTOMATION = "trueup: mark runs without a heartbeat Crashed"
 HEARTBEAT_SECONDS = 30
 SILENCE_SECONDS = 90
+_MADE_SECONDS = 60.0
 
 _claim: ContextVar[IO[str] | None] = ContextVar("trueup_claim", default=None)
 
@@ -118,9 +120,11 @@ def _claims(home: Path, dead: bool) -> Iterator[tuple[dict[str, Any], Path]]:
             head: dict[str, Any] = {}
             with suppress(ValueError):
                 head = json.loads(file.readline() or "{}")
-            # An empty file is one that is being made, between its creation and its lock.
+            # An empty file is one that is being made, or that a process left that was killed in that instant.
             if free == dead and head:
                 yield head, path
+            elif free and dead and time.time() - path.stat().st_mtime > _MADE_SECONDS:
+                path.unlink(missing_ok=True)
 
 
 def ensure_crash_automation(url: str) -> None:

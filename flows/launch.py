@@ -17,12 +17,12 @@ from flows.environment import prepare_environment, uncollected_imports, untracke
 from flows.logs import log_to_page
 from flows.server import local_api
 from tasks.config import find_home, find_project_file, project_root
-from tasks.errors import ConfigError
+from tasks.errors import ConfigError, InfrastructureError
 
 with untracked_import(), uncollected_imports():
     from prefect import Flow
     from prefect.context import FlowRunContext
-    from prefect.exceptions import ParameterBindError, ParameterTypeError
+    from prefect.exceptions import ParameterBindError, ParameterTypeError, PrefectException
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,7 +43,7 @@ class LoopFlow(Flow[P, R], Generic[P, R]):
         if FlowRunContext.get() is not None:
             return super().__call__(*args, **kwargs)
         prepare_environment()
-        with _quiet_terminal(), local_api(_home_of(self._checked(args, kwargs))):
+        with _quiet_terminal(), _failures_in_words(), local_api(_home_of(self._checked(args, kwargs))):
             return super().__call__(*args, **kwargs)
 
     def _checked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -113,6 +113,28 @@ def current_run_id() -> str | None:
 def _home_of(parameters: dict[str, Any]) -> Path:
     path = find_project_file(parameters["project"])
     return find_home(project_root(path))
+
+
+@contextmanager
+def _failures_in_words() -> Iterator[None]:
+    """Make an InfrastructureError of what the disk raises, and Prefect and the connection to it."""
+    from httpx import HTTPError
+
+    try:
+        yield
+    except (HTTPError, PrefectException) as error:
+        first = (str(error).strip().splitlines() or [""])[0][:300]
+        raise InfrastructureError(
+            f"Prefect did not record the run ({type(error).__name__}: {first.rstrip('.')}). Check that its server runs "
+            "where one is named, that no other process keeps prefect.db in the home locked, and that the disk is not "
+            "full. The next run goes on where this one stopped."
+        ) from error
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        raise InfrastructureError(
+            f"{place}{error.strerror or error}. Check the place and the disk's space. The next run goes on where this "
+            "one stopped."
+        ) from error
 
 
 @contextmanager

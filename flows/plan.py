@@ -73,8 +73,11 @@ def plan_turn(project: LoadedProject, ledger: Ledger, batches: tuple[Batch, ...]
     elif not aliases_follow(ledger, project.name):
         steps.append(Step("release", "aliases", True, "decided in the ledger, but MLflow's aliases do not follow yet"))
     steps.append(_plan_training(project, ledger, visible, as_of, champion is not None, pending))
-    if champion is None and pending is None and not steps[-1].due:
-        waiting.append("no champion yet: " + steps[-1].why)
+    proposed = proposed_version(ledger, project.name)
+    if proposed is not None:
+        waiting.append(f"version {proposed} passed its gates and waits for approval: {approval(project, proposed)}")
+    elif champion is None and pending is None and not steps[-1].due:
+        waiting.append(f"no champion yet: {steps[-1].why}. New rows or a changed project file train again")
     walked = to_walk(ledger, project.name, visible)
     for batch in walked:
         steps.extend(_plan_batch(project, ledger, batch, as_of, champion is not None))
@@ -109,6 +112,17 @@ def done_batches(ledger: Ledger, name: str) -> frozenset[str]:
     return frozenset(str(e.subject) for e in entries)
 
 
+def passed_batches(ledger: Ledger, name: str, batches: Sequence[Batch]) -> frozenset[str]:
+    """Keys of the batches that `next` goes on from: monitored, which is a batch's last step, or seen by a whole turn.
+
+    A turn that was cut off did neither for the batch that it was at, so `next` means that moment again.
+    """
+    monitored = frozenset(str(e.subject) for e in ledger.entries(name, step="monitor"))
+    turn = ledger.latest(name, step="turn")
+    looked = turn.as_of if turn is not None else None
+    return monitored | {b.key for b in batches if looked is not None and b.end is not None and b.end <= looked}
+
+
 def pending_release(ledger: Ledger, name: str) -> Entry | None:
     """The newest training whose verdict was not followed by a release entry: it was cut off in between."""
     newest = ledger.latest(name, step="train")
@@ -116,6 +130,20 @@ def pending_release(ledger: Ledger, name: str) -> Entry | None:
         return None
     decided = any(e.seq > newest.seq for e in ledger.entries(name, step="release") if e.subject == newest.subject)
     return None if decided else newest
+
+
+def proposed_version(ledger: Ledger, name: str) -> int | None:
+    """The version that waits for a person's approval."""
+    challenger = ledger.standing(name).challenger
+    if challenger is None:
+        return None
+    decided = ledger.latest(name, step="release", subject=str(challenger))
+    return challenger if decided is not None and decided.outcome == "propose" else None
+
+
+def approval(project: LoadedProject, version: int | str) -> str:
+    """The command that releases a version that waits."""
+    return f"trueup release approve {project.argument} {version} --reason '...'"
 
 
 def aliases_follow(ledger: Ledger, name: str) -> bool:
@@ -208,7 +236,7 @@ def _plan_batch(
     if refused:
         steps.append(Step("score", key, False, "the batch was refused by its contract"))
     elif score_due and not has_champion:
-        steps.append(Step("score", key, False, "no champion to score with"))
+        steps.append(Step("score", key, False, "no champion yet; follows in the turn that releases one"))
     elif score_due:
         why = "not scored yet" if scored is None else "its inputs changed: a new revision"
         steps.append(Step("score", key, True, why))

@@ -67,7 +67,11 @@ class Recorder:
         self._thread.start()
         self._up.wait()
         if self._failure is not None:
-            raise InfrastructureError(f"Prefect's API could not be opened: {self._failure}") from self._failure
+            reason = (str(self._failure).strip().splitlines() or [type(self._failure).__name__])[0]
+            raise InfrastructureError(
+                f"Prefect's database in {self._folder} could not be opened: {reason}. Check that the folder can be "
+                "written to and that the disk is not full."
+            ) from self._failure
         from prefect.events.worker import EventsWorker, ProcessPoolForwardingEventsClient
 
         EventsWorker.set_client_override(ProcessPoolForwardingEventsClient, event_queue=self._events)

@@ -68,7 +68,8 @@ def local_api(home: Path) -> Iterator[str]:
             yield named
         return
     # Ad hoc, a killed run is recognised by its claim, and heartbeats make each run wait a second at its end.
-    ours = {"flows.heartbeat_frequency": None, "client.csrf_support_enabled": False}
+    # A request waits for a locked database for a minute: tried five times more, a command would hang for seven.
+    ours = {"flows.heartbeat_frequency": None, "client.csrf_support_enabled": False, "client.max_retries": 2}
     kept = server_status(home)
     if kept.url and _answers(kept.url, HEALTH_SECONDS):
         with temporary_settings({**ours, "api.url": kept.url}), claimed(home, "home", kept.url):

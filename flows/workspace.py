@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.moment import next_moment, parse_moment
-from flows.plan import done_batches
+from flows.plan import passed_batches
 from tasks.config import LoadedProject, load_project
 from tasks.data.source import Batch, Source, read_source
 from tasks.errors import ConfigError
@@ -132,8 +132,7 @@ def resolve_moment(
     """The moment a person means by `now`, `next` or a date. With no next batch, `next` is the newest batch's end."""
     if as_of != "next":
         return parse_moment(as_of, project, now)
-    done = done_batches(ledger, project.name)
-    following = next_moment(batches, done, now)
+    following = next_moment(batches, passed_batches(ledger, project.name, batches), now)
     if following is not None:
         return following
     ends = [b.end for b in batches if b.end is not None]

@@ -4,6 +4,7 @@ lock when its holder dies, however it dies; a row beside it says who holds it.""
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import platform
 import time
@@ -25,6 +26,8 @@ from tasks.ledger.schema import locks, write_time
 _POLL_SECONDS = 0.1
 # `lock_holder` touches a file lock for an instant: even who does not want to wait tries for longer than that.
 _LEAST_WAIT_SECONDS = 0.2
+_TELL_AFTER_SECONDS = 1.0
+_progress = logging.getLogger("trueup.progress")
 
 
 @dataclass(frozen=True)
@@ -215,8 +218,14 @@ def _make_lock(database: Database, project: str) -> ProjectLock:
 
 
 def _take(database: Database, lock: ProjectLock, project: str, wait_seconds: float) -> None:
-    deadline = time.monotonic() + max(wait_seconds, _LEAST_WAIT_SECONDS)
+    began = time.monotonic()
+    deadline = began + max(wait_seconds, _LEAST_WAIT_SECONDS)
+    told = False
     while not lock.try_take():
+        if not told and time.monotonic() - began > _TELL_AFTER_SECONDS:
+            told = True
+            who = find_holder(database, project)
+            _progress.info("waiting for %s", who.sentence if who else "another process")
         left = deadline - time.monotonic()
         if left <= 0:
             who = find_holder(database, project)
