@@ -31,8 +31,10 @@ def load_champion(workspace: Workspace) -> Served:
     """The champion; DataError where there is none yet, InfrastructureError where it cannot be read or was changed."""
     champion = workspace.ledger.champion(workspace.project.name)
     if champion is None:
-        name = workspace.project.name
-        raise DataError(f"{name}: no champion yet, so nothing can be scored. Train one first: trueup run {name}")
+        project = workspace.project
+        raise DataError(
+            f"{project.name}: no champion yet, so nothing can be scored. Train one first: trueup run {project.argument}"
+        )
     return load_served(workspace, champion.version)
 
 

@@ -75,11 +75,13 @@ def _monitor(workspace: Workspace, batch: Batch, checked: Entry, scored: Entry |
         classes=tuple(trained["classes"]) if trained else (),
         features=tuple(trained["features"]) if trained else (),
         threshold=trained["threshold"] if trained else None,
+        learned=trained is not None and batch.key in trained["batches"],
         now=workspace.now,
     )
     crash_point("after-window")
     if version is not None:
         log_window(registry, version, window, end)
+        crash_point("after-window-logged")
     workspace.record("monitor", key, batch.key, window.health, window.sentence, _payload(workspace, window))
     show_window(workspace, window)
     return window.health

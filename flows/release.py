@@ -58,7 +58,8 @@ def decide_by_hand(workspace: Workspace, version: int, action: ReleaseAction, re
         compared = trained.payload["compared_with"]
         raise ConfigError(
             f"{name}: version {version} was compared with {_called(compared)}, but the champion is now "
-            f"{_called(champion)}. Train again, so that it is compared with that one: trueup train {name} --force"
+            f"{_called(champion)}. Train again, so that it is compared with that one: "
+            f"trueup train {workspace.project.argument} --force"
         )
     if action != "reject":
         load_served(workspace, version)  # it must load before it may serve

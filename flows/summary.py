@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flows.plan import Plan
+from flows.plan import Plan, approval
 from flows.workspace import Workspace
 from tasks.config import LoadedProject, shown
 from tasks.ledger import Entry, Ledger
@@ -61,12 +61,13 @@ def describe(
     lines = [title]
     lines += _checked(by_step.get("validate", []))
     lines += _trained(by_step.get("train", []), by_step.get("release", []))
-    lines += _released(by_step.get("release", []), by_step.get("alias", []))
+    lines += _released(project, by_step.get("release", []), by_step.get("alias", []))
     lines += _scored(by_step.get("score", []))
     lines += _monitored(by_step.get("monitor", []))
     if len(lines) == 1:
         lines.append(_line("nothing", "to do: everything was done before"))
-    lines += [_line("waiting", text) for text in waiting]
+    said_so = {e.outcome for e in by_step.get("release", [])}
+    lines += [_line("waiting", text) for text in waiting if "propose" not in said_so]
     said = [part for line in lines for part in _wrap(line)]
     looks = _where(project, by_step)
     lines = [*said[: MOST_LINES - min(len(looks), 3)], *looks][:MOST_LINES]
@@ -107,22 +108,27 @@ def _trained(entries: list[Entry], releases: list[Entry]) -> list[str]:
     return lines
 
 
-def _released(entries: list[Entry], aliases: list[Entry]) -> list[str]:
+def _released(project: LoadedProject, entries: list[Entry], aliases: list[Entry]) -> list[str]:
     said = {
         "promote": "version {0} is champion",
         "approve": "version {0} is champion, approved by {1}",
         "rollback": "version {0} is champion again, rolled back by {1}",
-        "propose": "version {0} waits: trueup release approve {2} {0} --reason '...'",
-        "hold": "version {0} is held; the champion stays",
-        "reject": "version {0} is rejected; the champion stays",
+        "propose": "version {0} waits for approval: {3}",
+        "hold": "version {0} is held; {2}",
+        "reject": "version {0} is rejected; {2}",
     }
     lines = [
         _line("released" if e.outcome in ("promote", "approve", "rollback") else "release",
-              said[e.outcome].format(e.subject, e.actor, e.project))
+              said[e.outcome].format(e.subject, e.actor, _left(e), approval(project, str(e.subject))))
         for e in entries[-2:]
     ]  # fmt: skip
     lines += [_line("aliases", e.reason) for e in aliases if e.outcome == "restored"][:1]
     return lines
+
+
+def _left(entry: Entry) -> str:
+    champion = entry.payload["compared_with"]
+    return "there is no champion yet" if champion is None else f"version {champion} stays champion"
 
 
 def _scored(entries: list[Entry]) -> list[str]:

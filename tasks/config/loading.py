@@ -33,6 +33,14 @@ class LoadedProject:
         return self.spec.name
 
     @property
+    def argument(self) -> str:
+        """What a command takes to mean this project: its name where that finds this file, else the file's path."""
+        try:
+            return self.name if find_project_file(self.name) == self.path else shown(self.path)
+        except ConfigError:
+            return shown(self.path)
+
+    @property
     def folder(self) -> Path:
         """The project's own folder under the home: predictions, quarantine, reports."""
         return self.home / self.name

@@ -57,12 +57,11 @@ def judge(
         return Health("healthy", "no model is released yet, so there is nothing to compare with", "none")
     drifted = rank_drifted(drifts)
     moved = [f"{name!r} (PSI {drifts[name].distance:.2f})" for name in drifted]
+    clauses = [f"{len(drifted)} of {len(drifts)} columns drifted: {_join(moved, 'column')}"] if moved else []
     if prediction_drift and prediction_drift.drifted:
-        moved.insert(0, f"the predictions (PSI {prediction_drift.distance:.2f})")
-    if moved:
-        named = _join(moved, "column")
-        of_all = f"{len(drifted)} of {len(drifts)} columns drifted" if drifted else "the predictions drifted"
-        return Health("drifting", f"{of_all}: {named}; {worth}; {NO_PROMISE}", "watch")
+        clauses.append(f"the predictions drifted (PSI {prediction_drift.distance:.2f})")
+    if clauses:
+        return Health("drifting", f"{'; '.join(clauses)}; {worth}; {NO_PROMISE}", "watch")
     return Health("healthy", f"{worth}; none of {len(drifts)} columns drifted", "none")
 
 

@@ -22,7 +22,7 @@ from tasks.monitoring.drift import find_drift, rank_drifted
 from tasks.monitoring.faults import find_faults
 from tasks.monitoring.health import judge
 from tasks.monitoring.join import join_predictions
-from tasks.monitoring.performance import LabelledRows
+from tasks.monitoring.performance import LabelledRows, Performance
 from tasks.monitoring.profile import Profile, WindowCounts
 from tasks.monitoring.reference import RoleNames, profiled_prediction
 from tasks.monitoring.sample import RowSample
@@ -32,6 +32,7 @@ from tasks.stats.prediction import decide_rows
 from tasks.table import TableRef
 
 logger = logging.getLogger(__name__)
+LEARNED = "learned from these rows, so what it is worth shows on the next ones"
 
 
 def watch_window(
@@ -50,6 +51,7 @@ def watch_window(
     features: Sequence[str],
     now: datetime,
     threshold: float | None = None,
+    learned: bool = False,
     picture: bool = True,
 ) -> Window:
     """The health of a window as of what `table` shows, with its numbers, and Evidently's picture beside it.
@@ -57,7 +59,8 @@ def watch_window(
     Every delivered row is profiled, also those in quarantine and of a refused batch: monitoring is to see the fault.
     Performance is on the rows that were scored and whose labels `table` shows. Without `version`, `profile` or
     `reference` there is nothing to compare with, and the window says so. A picture that cannot be drawn costs no
-    verdict: the window says so in `notes`, and `report` is None. Files: `<project>/reports/`.
+    verdict: the window says so in `notes`, and `report` is None. Files: `<project>/reports/`. `learned` says that the
+    version was trained on rows of this batch: predictions on them flatter it, so they are neither measured nor drawn.
     """
     data, seed = project.spec.data, project.spec.train.seed
     names = RoleNames.beside(features)
@@ -77,6 +80,9 @@ def watch_window(
         sample.add(_beside(frame, features, names, data.target, prediction), positions)
     performance = labelled.measure(project.spec, threshold) if predictions else None
     drifts, prediction_drift = find_drift(profile, counts, seed) if profile and rows else (None, None)
+    if learned and performance and version:
+        performance = Performance(performance.labelled, (), f"version {version.version} {LEARNED}")
+        prediction_drift = None
     faults = find_faults(profile, counts) if profile else ()
     health = judge(
         rows=rows,
@@ -116,7 +122,7 @@ def watch_window(
     window = replace(window, counts=path)
     if reference is None or not picture:
         return window
-    drawn = _name_roles(sample.frame(), names, task, classes, threshold, scored=predictions is not None)
+    drawn = _name_roles(sample.frame(), names, task, classes, threshold, scored=bool(predictions and not learned))
     return _draw(window, project, drawn, reference, features, task, classes)
 
 
@@ -237,6 +243,7 @@ def monitor_window(
     features: Sequence[str],
     now: datetime,
     threshold: float | None = None,
+    learned: bool = False,
     picture: bool = True,
 ) -> Window:
     """Monitoring's verdict on one window; see `watch_window`."""
@@ -255,6 +262,7 @@ def monitor_window(
         features=features,
         now=now,
         threshold=threshold,
+        learned=learned,
         picture=picture,
     )
     logger.info("%s, window %s: %s: %s", project.name, window.batch, window.health, window.sentence)

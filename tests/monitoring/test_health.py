@@ -103,14 +103,15 @@ def test_many_columns_are_named_by_the_furthest() -> None:
     drifts = {f"c{i}": ColumnDrift(float(i), 0.001, True) for i in range(1, 7)}
     found = verdict(drifts=drifts, prediction_drift=MOVED)
     assert found.sentence.startswith(
-        "6 of 6 columns drifted: the predictions (PSI 3.57), 'c6' (PSI 6.00), 'c5' (PSI 5.00) and 4 further columns; "
+        "6 of 6 columns drifted: 'c6' (PSI 6.00), 'c5' (PSI 5.00), 'c4' (PSI 4.00) and 3 further columns; "
+        "the predictions drifted (PSI 3.57); "
     )
 
 
 def test_predictions_alone() -> None:
     found = verdict(prediction_drift=MOVED)
     assert found.state == "drifting"
-    assert found.sentence.startswith("the predictions drifted: the predictions (PSI 3.57); ")
+    assert found.sentence.startswith("the predictions drifted (PSI 3.57); ")
 
 
 def test_broken_wins_over_all() -> None:
