@@ -97,7 +97,7 @@ def _mlflow(home: Path, pages: Pages) -> str:
     # Its job runner is four more processes that do nothing here and outlive the server.
     more = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     _start("MLflow", [*command, "--no-serve-artifacts"], home / "mlflow", more, pages)
-    return f"http://127.0.0.1:{port}"
+    return f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"  # else it opens on prompts and traces
 
 
 def _evidently(home: Path, pages: Pages) -> str:

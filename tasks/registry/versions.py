@@ -95,7 +95,7 @@ def run_link(registry: Registry, run_id: str) -> str:
     client = registry.client()
     with registry.errors():
         experiment = client.get_run(run_id).info.experiment_id
-    return f"{registry.shown.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
+    return f"{registry.shown.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
 
 
 def read_version(registry: Registry, found: Any) -> ModelVersion:
