@@ -113,6 +113,11 @@ class Data(Section):
         return (self.source,) if isinstance(self.source, str) else self.source
 
     @property
+    def called(self) -> str:
+        """The source as messages name it."""
+        return ", ".join(self.sources)
+
+    @property
     def not_features(self) -> frozenset[str]:
         """Columns that no model sees: target, id, time, group and what is excluded."""
         return frozenset(c for c in (self.target, self.id, self.time, self.group, *self.exclude) if c)

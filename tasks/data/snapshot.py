@@ -56,7 +56,7 @@ def gather_training_rows(
     keys = tuple(b.key for b in batches)
     if not frames:
         raise DataError(
-            f"{data.source}: no row of {', '.join(keys) or 'any batch'} can be trained on "
+            f"{data.called}: no row of {', '.join(keys) or 'any batch'} can be trained on "
             f"({dropped['label not known']:,} without a known label, {dropped['in quarantine']:,} in quarantine)"
             + (f" as of {as_of:%Y-%m-%d %H:%M %Z}." if as_of else ".")
             + f" Expected rows with a value in the target {data.target!r}; see data.label_delay and as_of."
@@ -87,7 +87,7 @@ def check_columns(batches: Sequence[Batch], data: Data) -> None:
     """DataError where a column changes its type between batches, or where none is left to learn from."""
     schema = _one_schema(batches, data.target, data.exclude)
     if not set(schema.names) - data.not_features:
-        raise DataError(f"{data.source}: no feature column is left besides target, id, time, group and exclude.")
+        raise DataError(f"{data.called}: no feature column is left besides target, id, time, group and exclude.")
 
 
 def snapshot_key(batches: Sequence[Batch], as_of: datetime | None) -> tuple[str, ...]:

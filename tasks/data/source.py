@@ -10,6 +10,7 @@ import difflib
 import glob
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -27,6 +28,7 @@ from tasks.errors import DataError
 from tasks.stage import stage
 from tasks.table import Column, Schema, TableRef, infer_schema, read_file
 
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _FORMATS = (".parquet", ".pq", ".csv", ".csv.gz")
 
 
@@ -161,12 +163,12 @@ def index_source(
         name = getattr(data, role)
         if name is not None and schema.kind(name) is None:
             raise DataError(
-                f"{shown(project.path)}: data.{role}: no column {name!r} in {data.source}. "
+                f"{shown(project.path)}: data.{role}: no column {name!r} in {data.called}. "
                 f"{_resembling(name, schema)}Columns found: {', '.join(map(repr, schema.names[:40]))}."
             )
     batches = _assemble(files, data)
     if not batches:
-        where = f"{data.source}: {len(files)} file{'s' if len(files) > 1 else ''}"
+        where = f"{data.called}: {len(files)} file{'s' if len(files) > 1 else ''}"
         if any(f.untimed for f in files):
             raise DataError(f"{where}: no row has a time: column {data.time!r} is missing throughout.")
         raise DataError(f"{where}, and no rows in {'them' if len(files) > 1 else 'it'}; expected at least one row.")
@@ -175,10 +177,16 @@ def index_source(
 
 
 def _resembling(name: str, schema: Schema) -> str:
-    """A hint at a column that differs from `name` in case, spaces or a letter; empty where there is none."""
+    """What may have gone wrong where there is no column `name`: a near miss, other separators, no header line."""
     plain = {n.strip().lower(): n for n in schema.names}
     close = difflib.get_close_matches(name.strip().lower(), plain, n=1)
-    return f"Did you mean {plain[close[0]]!r}? " if close else ""
+    if close:
+        return f"Did you mean {plain[close[0]]!r}? "
+    if len(plain) == 1 and (mark := next((m for m in ";\t|" if m in schema.names[0]), None)):
+        return f"Its fields seem to be separated by {mark!r}; commas are expected. "
+    if sum(_NUMBER.fullmatch(n) is not None for n in plain) >= 2:
+        return "The first line looks like values: a CSV file needs a line with the columns' names. "
+    return ""
 
 
 def scan_file(path: str, size: int, mtime_ns: int, settings: str, data: Data) -> FileIndex:

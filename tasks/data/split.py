@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.config import LoadedProject
+from tasks.config import LoadedProject, Project
 from tasks.data.fingerprint import hash_rows
 from tasks.errors import DataError
 from tasks.results import Split, TrainingFrame
@@ -50,12 +50,21 @@ def _by_time(rows: TrainingFrame, project: LoadedProject) -> Split:
         when = pd.Series(when).groupby(rows.group.to_numpy(), dropna=False).transform("max").to_numpy()
     everything = np.arange(len(when))
     before, test = _cut(when, everything, 1 - spec.split.test)
-    fit, calibration = _cut(when, before, 1 - spec.split.calibration)
+    # Times may be as coarse as a year each: rows of one moment have no order, so a hash parts them.
+    if len(np.unique(when[before])) > 1:
+        fit, calibration = _cut(when, before, 1 - spec.split.calibration)
+    else:
+        inner = _shares(_names(rows, spec.data.id)[0].iloc[before], f"{spec.name}:{spec.train.seed}:calibration")
+        calibration, fit = before[inner < spec.split.calibration], before[inner >= spec.split.calibration]
     folds = []
     segments = _segments(when, fit, spec.split.folds + 1)
     for i in range(1, len(segments)):
         folds.append((np.concatenate(segments[:i]), segments[i]))
-    folds = [f for f in folds if _has_classes(rows, f[0]) and _has_classes(rows, f[1])] or [_halves(when, fit)]
+    folds = [f for f in folds if _has_classes(rows, f[0]) and _has_classes(rows, f[1])]
+    if not folds and len(np.unique(when[fit])) > 1:
+        folds = [_halves(when, fit)]
+    elif not folds:
+        folds = _hashed_folds(rows, fit, _names(rows, spec.data.id)[0], spec)
     blocks = (
         tuple(str(g) for g in rows.group.to_numpy()[test])
         if rows.group is not None
@@ -72,29 +81,39 @@ def _by_time(rows: TrainingFrame, project: LoadedProject) -> Split:
 def _by_hash(rows: TrainingFrame, project: LoadedProject) -> Split:
     spec = project.spec
     by_group = rows.group is not None
-    if by_group:
-        assert rows.group is not None
-        names, of = rows.group.astype(str), "group"
-    elif spec.data.id:
-        names, of = rows.frame[spec.data.id].astype(str), "id"
-    else:
-        names, of = _row_names(rows), "row content"
+    names, of = _names(rows, spec.data.id)
     seed = spec.train.seed
     share = _shares(names, f"{spec.name}:test")  # not the seed: a test row stays one for life
     test = np.flatnonzero(share < spec.split.test)
     rest = np.flatnonzero(share >= spec.split.test)
     inner = _shares(names.iloc[rest], f"{spec.name}:{seed}:calibration")
     calibration, fit = rest[inner < spec.split.calibration], rest[inner >= spec.split.calibration]
-    fold = np.floor(_shares(names.iloc[fit], f"{spec.name}:{seed}:fold") * spec.split.folds)
+    folds = _hashed_folds(rows, fit, names, spec)
+    blocks = tuple(names.to_numpy()[test]) if by_group else None
+    how = f"by a hash of the {of}: {len(test):,} test, {len(calibration):,} calibration and {len(fit):,} fitting rows"
+    return _make(fit, calibration, test, folds, how, blocks)
+
+
+def _hashed_folds(
+    rows: TrainingFrame, fit: Positions, names: pd.Series[Any], spec: Project
+) -> list[tuple[Positions, Positions]]:
+    fold = np.floor(_shares(names.iloc[fit], f"{spec.name}:{spec.train.seed}:fold") * spec.split.folds)
     folds = [(fit[fold != k], fit[fold == k]) for k in range(spec.split.folds)]
     folds = [f for f in folds if _has_classes(rows, f[0]) and _has_classes(rows, f[1])]
     if not folds:
         raise DataError(
             f"split: the {len(fit):,} fitting rows are too few for {spec.split.folds} folds with every class."
         )
-    blocks = tuple(names.to_numpy()[test]) if by_group else None
-    how = f"by a hash of the {of}: {len(test):,} test, {len(calibration):,} calibration and {len(fit):,} fitting rows"
-    return _make(fit, calibration, test, folds, how, blocks)
+    return folds
+
+
+def _names(rows: TrainingFrame, row_id: str | None) -> tuple[pd.Series[Any], str]:
+    """What a hash goes by, per row, and what it is: rows of one group stay together."""
+    if rows.group is not None:
+        return rows.group.astype(str), "group"
+    if row_id:
+        return rows.frame[row_id].astype(str), "id"
+    return _row_names(rows), "row content"
 
 
 def _shares(names: pd.Series[Any], salt: str) -> NDArray[np.float64]:

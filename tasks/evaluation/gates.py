@@ -126,9 +126,12 @@ def _is_clear(comparison: Comparison) -> bool:
 
 def _too_few(comparison: Comparison) -> str:
     if comparison.effective_blocks < MIN_EFFECTIVE_BLOCKS:
+        by_day = "day" in comparison.method.rpartition(" over ")[2]
+        random = "; so does split.how: random, where rows of one day do not depend on each other" if by_day else ""
         return (
             f"{_rows(comparison)} are worth {comparison.effective_blocks:.1f} independent blocks; "
-            f"at least {MIN_EFFECTIVE_BLOCKS:g} are needed to tell chance from skill"
+            f"at least {MIN_EFFECTIVE_BLOCKS:g} are needed to tell chance from skill. More rows or a larger split.test "
+            f"give more{random}"
         )
     return f"{comparison.metric} is not defined on all parts of {_rows(comparison)}"
 

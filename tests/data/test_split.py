@@ -152,3 +152,25 @@ def test_a_column_that_changes_its_type_is_named(make_project: MakeProject) -> N
     project = make_project({"a.csv": frame[~february], "b.csv": frame[february].assign(size="big")})
     with pytest.raises(DataError, match="column 'size': string in batch 2024-02, number in the batches before"):
         prepare(project)
+
+
+@pytest.mark.parametrize("years", [2, 3, 4])
+def test_times_as_coarse_as_years(make_project: MakeProject, years: int) -> None:
+    """The newest year tests; where too few are left to go forward in, a hash parts the rest."""
+    frame = make_rows(rows=900)
+    frame["at"] = pd.to_datetime([f"{2020 + i % years}-01-01" for i in range(900)], utc=True)
+    project = make_project({"rows.parquet": frame})
+    rows = prepare(project)
+    split = split_training_rows(rows, project)
+    check_partition(split, 900)
+    assert rows.time is not None
+    assert set(rows.time.iloc[list(split.test)].dt.year) == {2019 + years}
+    assert len(split.folds) >= 1
+    assert 0.05 < len(split.calibration) / 900 < 0.5
+
+
+def test_one_time_only_names_the_way_out(make_project: MakeProject) -> None:
+    frame = make_rows(rows=300).assign(at=pd.Timestamp("2024-01-01", tz="UTC"))
+    project = make_project({"rows.parquet": frame})
+    with pytest.raises(DataError, match="all 300 rows have one time.*split.how: random"):
+        split_training_rows(prepare(project), project)

@@ -326,6 +326,14 @@ def _no_target(shop: Shop) -> None:
     shop.put(make_rows(rows=300).drop(columns="bought"))
 
 
+def _no_header(shop: Shop) -> None:
+    shop.table.write_text("39,State-gov,77516,13,True\n" * 60)
+
+
+def _semicolons(shop: Shop) -> None:
+    shop.table.write_text(shop.table.read_text().replace(",", ";"))
+
+
 def _no_time(shop: Shop) -> None:
     shop.put(make_rows(rows=300).drop(columns="at"))
 
@@ -463,6 +471,8 @@ def _same_stem(shop: Shop) -> None:
         (_no_parquet, ["rows.parquet: cannot be read as Parquet", "Deliver the file again"]),
         (_no_gzip, ["rows.csv.gz: cannot be read as CSV", "Deliver the file again"]),
         (_no_target, ["shop.yaml: data.target: no column 'bought'", "'size'"]),
+        (_no_header, ["no column 'bought'", "needs a line with the columns' names", "'State-gov'"]),
+        (_semicolons, ["no column 'bought'", "separated by ';'; commas are expected"]),
         (_no_time, ["no time column 'at'", "size"]),
         (_no_id, ["shop.yaml: data.id: no column 'key'", "Did you mean 'Key'"]),
         (_no_group, ["shop.yaml: data.group: no column 'household'"]),
