@@ -199,7 +199,8 @@ def scan_file(path: str, size: int, mtime_ns: int, settings: str, data: Data) ->
     time = data.time if data.time in columns else None
     if data.time and time is None:
         raise DataError(
-            f"{path}: no time column {data.time!r}; expected it in every file. Found {', '.join(columns[:40])}."
+            f"{path}: no time column {data.time!r}; expected it in every file. "
+            f"{_resembling(data.time, schema)}Columns found: {', '.join(map(repr, columns[:40]))}."
         )
     for batch in read_file(path, schema, time=time, time_format=data.time_format, timezone=data.timezone):
         keys, missing = _keys(batch, path, data)

@@ -172,5 +172,5 @@ def test_times_as_coarse_as_years(make_project: MakeProject, years: int) -> None
 def test_one_time_only_names_the_way_out(make_project: MakeProject) -> None:
     frame = make_rows(rows=300).assign(at=pd.Timestamp("2024-01-01", tz="UTC"))
     project = make_project({"rows.parquet": frame})
-    with pytest.raises(DataError, match="all 300 rows have one time.*split.how: random"):
+    with pytest.raises(DataError, match=r"all 300 rows have one time.*split\.how: random"):
         split_training_rows(prepare(project), project)
