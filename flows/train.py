@@ -126,7 +126,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
         champion_threshold=champion.threshold if champion else None,
         champion_unseen=_unseen(champion, rows, split),
     )
-    with scratch_folder(project.home / "scratch") as folder:
+    with scratch_folder(workspace.scratch) as folder:
         stored, soundness, prediction = _store(model, rows, split, folder)
         verdict = judge_challenger(evaluation, soundness, spec, state)
         files = {f"plots/{p.name}": p for p in draw_plots(evaluation, folder / "plots")} if spec.train.plots else {}

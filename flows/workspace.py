@@ -16,6 +16,7 @@ from flows.plan import passed_batches
 from tasks.config import LoadedProject, load_project
 from tasks.data.source import Batch, Source, read_source
 from tasks.errors import ConfigError
+from tasks.files import sweep_folder
 from tasks.ledger import Entry, Ledger, open_ledger
 from tasks.table import Schema
 
@@ -38,6 +39,11 @@ class Workspace:
     def visible(self) -> tuple[Batch, ...]:
         """The batches that are there as of the moment."""
         return self.source.visible(self.as_of)
+
+    @property
+    def scratch(self) -> Path:
+        """Where unfinished files are that are no batch's; what killed processes left there is removed."""
+        return self.project.home / "scratch"
 
     def batch(self, key: str) -> Batch:
         """The batch of that key; ConfigError with the known ones where it is not there as of the moment."""
@@ -107,7 +113,9 @@ def open_workspace(
     ):
         source = look_at_source(loaded, ledger, found)
         moment = resolve_moment(as_of, loaded, ledger, source.batches, now)
-        yield Workspace(loaded, ledger, source, moment, now, actor)
+        workspace = Workspace(loaded, ledger, source, moment, now, actor)
+        sweep_folder(workspace.scratch)
+        yield workspace
 
 
 def look_at_source(project: LoadedProject, ledger: Ledger, found: Source | None = None) -> Source:

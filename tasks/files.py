@@ -40,7 +40,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path.parent)
+        sweep_folder(path.parent)
         temporary, file = _open_locked(path)
         try:
             with file:
@@ -68,7 +68,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        _sweep(parent)
+        sweep_folder(parent)
         folder, descriptor = _make_locked(parent)
         try:
             yield folder
@@ -114,7 +114,8 @@ def _open_locked(path: Path) -> tuple[Path, BinaryIO]:
         file.close()  # a sweeper came, and went
 
 
-def _sweep(folder: Path) -> None:
+def sweep_folder(folder: Path) -> None:
+    """Remove what killed processes left unfinished in a folder."""
     for left in folder.glob(".*.tmp"):
         with suppress(OSError):  # its writer lives, it is gone or not ours, or the file system has no locks
             descriptor = os.open(left, os.O_RDONLY)
