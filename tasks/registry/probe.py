@@ -1,4 +1,4 @@
-"""A stored model in a process that knows nothing of the one that made it: `python -m tasks.registry.probe`.
+"""A stored model in a process that knows nothing of the one that made it; soundness.py starts it.
 
 Loads the model, predicts the rows, and writes predictions (.npy) and timing (JSON) beside them. MLflow is not
 imported: the files must stand for themselves.
@@ -6,6 +6,7 @@ imported: the files must stand for themselves.
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
@@ -48,8 +49,5 @@ def main() -> int:
     except TrueupError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    gc.freeze()  # nor is there anything to collect at the exit
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -19,6 +19,8 @@ from tasks.results import Soundness
 from tasks.stats.metrics import TaskType
 
 _CODE = Path(__file__).resolve().parents[2]  # the folder that holds the package `tasks`
+# A process that lives for two seconds, most of them imports, has no use for collections of garbage.
+_PROBE = "import gc, sys; gc.disable(); from tasks.registry.probe import main; sys.exit(main())"
 
 
 def predict_in_fresh_process(
@@ -54,7 +56,7 @@ def predict_in_fresh_process(
 def _run(folder: Path, digest: str, exchange: Path, task: TaskType, timeout_seconds: float) -> str:
     """What went wrong there, in one line; empty where nothing did."""
     # -P: the current folder must not be able to put another `tasks` in the place of this one.
-    command = [sys.executable, "-P", "-m", "tasks.registry.probe", str(folder), digest, str(exchange), task]
+    command = [sys.executable, "-P", "-c", _PROBE, str(folder), digest, str(exchange), task]
     path = os.pathsep.join([str(_CODE), *filter(None, [os.environ.get("PYTHONPATH")])])
     try:
         done = subprocess.run(
