@@ -23,7 +23,8 @@ from tasks.contract.catalog import CATALOG
 from tasks.contract.rules import Rule
 from tasks.errors import ConfigError
 
-_FORMAT = {
+_COUNTED = {"result_format": "BASIC"}
+_NAMED = {
     "result_format": "COMPLETE",
     "return_unexpected_index_query": False,
     "exclude_unexpected_values": True,
@@ -64,28 +65,44 @@ def configure(rules: Sequence[Rule], path: Path | None) -> dict[str, Any]:
 def evaluate(frame: pd.DataFrame, configured: Mapping[str, Any], values: bool = False) -> dict[str, Finding]:
     """Evaluate all configurations on one frame, in one pass of one Validator. A finding for each, come what may.
 
-    `values` has some of the values listed that an aggregate did not expect.
+    Most rules hold on most frames, and then a count says all: only those that some rows broke are evaluated again, for
+    the positions of these rows. `values` has some of the values listed that an aggregate did not expect.
     """
     if not configured:
         return {}
+    limit = {"partial_unexpected_count": 10 if values else 0}
     with quiet():
-        from great_expectations.execution_engine import PandasExecutionEngine
-        from great_expectations.validator.validator import Validator
-
-        validator = Validator(execution_engine=PandasExecutionEngine(batch_data_dict={"rows": frame}))
-        validator.metrics_calculator.show_progress_bars = False
         try:
-            results = validator.graph_validate(
-                configurations=list(configured.values()),
-                runtime_configuration={
-                    "result_format": {**_FORMAT, "partial_unexpected_count": 10 if values else 0},
-                    "catch_exceptions": True,
-                },
-            )
+            results = _validate(frame, list(configured.values()), {**_COUNTED, **limit})
+            broken = {_name(result) for result in results if _maps(result) and result.result.get("unexpected_count")}
+            if broken:
+                again = [configuration for name, configuration in configured.items() if name in broken]
+                results = [result for result in results if _name(result) not in broken]
+                results += _validate(frame, again, {**_NAMED, **limit})
         except Exception as error:  # noqa: BLE001 - fail closed: no rule has passed that was not evaluated
             return {name: _unknown(f"{type(error).__name__}: {_plain(error)}") for name in configured}
-        found = {result.expectation_config.meta["rule"]: _read(result) for result in results}
+        found = {_name(result): _read(result) for result in results}
     return {name: found.get(name) or _unknown("Great Expectations returned no result") for name in configured}
+
+
+def _validate(frame: pd.DataFrame, configurations: list[Any], form: Mapping[str, Any]) -> list[Any]:
+    from great_expectations.execution_engine import PandasExecutionEngine
+    from great_expectations.validator.validator import Validator
+
+    validator = Validator(execution_engine=PandasExecutionEngine(batch_data_dict={"rows": frame}))
+    validator.metrics_calculator.show_progress_bars = False
+    wanted = {"result_format": dict(form), "catch_exceptions": True}
+    results: list[Any] = validator.graph_validate(configurations=configurations, runtime_configuration=wanted)
+    return results
+
+
+def _name(result: Any) -> str:
+    return str(result.expectation_config.meta["rule"])
+
+
+def _maps(result: Any) -> bool:
+    """Whether the expectation judges rows; others count values, not rows, as unexpected."""
+    return CATALOG[result.expectation_config.type].maps
 
 
 @contextlib.contextmanager
@@ -112,7 +129,7 @@ def _read(result: Any) -> Finding:
     if error is not None:
         return _unknown(error)
     details = result.result
-    maps = CATALOG[result.expectation_config.type].maps  # others count values, not rows, as unexpected
+    maps = _maps(result)
     positions = np.asarray((details.get("unexpected_index_list") if maps else None) or [], np.int64)
     if maps and details.get("unexpected_count", 0) != len(positions):
         return _unknown(f"{details['unexpected_count']} rows broke it, and {len(positions)} of them were named")
