@@ -31,7 +31,12 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     for name in ("TRUEUP_DATABASE_URL", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "TRUEUP_CRASH_AT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TRUEUP_HOME", str(tmp_path / "home"))
+    before = dict(os.environ)
     yield
+    # What a command sets for its process, such as PREFECT_HOME, must not lead the next test into a folder that is gone.
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    os.environ.update(before)
 
 
 def make_rows(rows: int = 600, seed: int = 0, months: int = 3, start: str = "2024-01-01") -> pd.DataFrame:

@@ -14,7 +14,7 @@ from tasks.errors import InfrastructureError
 from tasks.ledger import ChampionChanged, Entry, Ledger, open_ledger
 from tasks.ledger.database import find_url
 
-FORK = multiprocessing.get_context("fork")
+FORK = multiprocessing.get_context("forkserver")
 AT = datetime(2013, 5, 1, 12, tzinfo=UTC)
 
 

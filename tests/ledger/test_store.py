@@ -22,7 +22,7 @@ from tasks.errors import ConfigError, InfrastructureError
 from tasks.ledger import Head, Ledger, open_ledger
 from tasks.ledger.database import find_url, shown_url
 
-FORK = multiprocessing.get_context("fork")
+FORK = multiprocessing.get_context("forkserver")
 AT = datetime(2013, 5, 1, 12, tzinfo=UTC)
 
 

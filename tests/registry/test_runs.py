@@ -33,7 +33,7 @@ from tasks.registry.record import clean_names
 from tasks.results import Evaluation, FittedModel, MetricValue, Trial
 from tests.registry.conftest import Model, make_record
 
-FORK = multiprocessing.get_context("fork")
+FORK = multiprocessing.get_context("forkserver")
 
 
 def runs(registry: Registry) -> list[Any]:
