@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from flows.environment import collect_rarely
 from flows.moment import MOMENT_PATTERN
 from tasks.errors import ConfigError, TrueupError
 
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Parse, act, and exit with the code that DESIGN and `--help` state."""
     parser = make_parser()
     options = parser.parse_args(arguments)
+    collect_rarely()
     try:
         code = options.act(options)
     except TrueupError as error:
@@ -40,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    gc.freeze()  # all of it goes with the process, and need not be looked over once more
     sys.exit(code)
 
 
