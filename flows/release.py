@@ -36,11 +36,14 @@ def decide_by_hand(workspace: Workspace, version: int, action: ReleaseAction, re
     if str(version) not in versions:
         known = f"Known: {', '.join(map(str, versions[-12:]))}" if versions else "Nothing was trained in this home yet"
         raise ConfigError(f"{name}: there is no version {version}. {known}. Check TRUEUP_HOME if there should be.")
+    if not aliases_follow(ledger, name):
+        move_aliases(workspace)  # of a decision that was cut off
     trained = find_training(workspace, version)
     standing = ledger.standing(name)
     champion = standing.champion.version if standing.champion else None
-    if action != "reject" and champion == version:
-        raise ConfigError(f"{name}: version {version} is the champion already.")
+    if champion == version:
+        hint = " To take it out of service, roll back to another version." if action == "reject" else ""
+        raise ConfigError(f"{name}: version {version} is the champion already.{hint}")
     if action == "approve" and standing.challenger != version:
         waits = f"version {standing.challenger} waits" if standing.challenger else "none waits"
         raise ConfigError(f"{name}: version {version} does not wait for approval; {waits}.")
