@@ -50,6 +50,7 @@ class _Hold:
     """A lock that is held, as the code that runs under it sees it."""
 
     key: tuple[str, str]  # database, project
+    lock: ProjectLock
     pid: int = field(default_factory=os.getpid)
     active: bool = True
 
@@ -69,6 +70,9 @@ class ProjectLock(Protocol):
 
     def is_held(self) -> bool:
         """Whether anyone holds it now."""
+
+    def is_lost(self) -> bool:
+        """Whether it went although its holder lives and did not let go."""
 
 
 class FileLock:
@@ -127,6 +131,10 @@ class FileLock:
             os.close(descriptor)
         return False
 
+    def is_lost(self) -> bool:
+        """Never: the operating system keeps it as long as the process lives."""
+        return False
+
 
 class AdvisoryLock:
     """PostgreSQL's advisory lock, held by a connection of its own and gone with it."""
@@ -171,6 +179,13 @@ class AdvisoryLock:
         with self._database.read() as connection:
             return bool(connection.scalar(query, {"high": number >> 32, "low": number % 2**32}))
 
+    def is_lost(self) -> bool:
+        """Whether the session that holds it has ended, as when the server was restarted."""
+        try:
+            return self._connection is None or self._connection.scalar(text("SELECT 1")) != 1
+        except SQLAlchemyError:
+            return True
+
 
 @contextmanager
 def hold_lock(database: Database, project: str, holder: str, wait_seconds: float, at: datetime) -> Iterator[None]:
@@ -184,7 +199,7 @@ def hold_lock(database: Database, project: str, holder: str, wait_seconds: float
         return
     row = {"project": project, "holder": holder, "pid": os.getpid(), "host": platform.node(), "since": write_time(at)}
     lock = _make_lock(database, project)
-    hold = _Hold(key)
+    hold = _Hold(key, lock)
     try:
         _take(database, lock, project, wait_seconds)
         with database.write() as connection:
@@ -198,6 +213,21 @@ def hold_lock(database: Database, project: str, holder: str, wait_seconds: float
             _held.reset(token)
     finally:
         lock.let_go()
+
+
+def check_lock(database: Database, project: str) -> None:
+    """InfrastructureError where this thread of control holds the project's lock and has lost it.
+
+    Asked within a transaction that writes: other connections come back by themselves when a server does, and would
+    write beside the turn that took the lock since.
+    """
+    key = (str(database.url), project)
+    for hold in _held.get():
+        if hold.active and hold.key == key and hold.pid == os.getpid() and hold.lock.is_lost():
+            raise InfrastructureError(
+                f"The ledger {database.shown} ended the session that held the lock of {project!r}, as a restart of the "
+                "server does. Another turn may have gone on since, so nothing more was written; run again."
+            )
 
 
 def find_holder(database: Database, project: str) -> LockHolder | None:

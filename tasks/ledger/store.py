@@ -79,6 +79,7 @@ class Ledger:
             raise ValueError("a release is decided by `release`, which checks the champion")
         with self._database.write() as connection:
             take_turn(connection, project)
+            locking.check_lock(self._database, project)
             return append_entry(
                 connection,
                 project,
@@ -160,6 +161,7 @@ class Ledger:
         )
         with self._database.write() as connection:
             take_turn(connection, project)
+            locking.check_lock(self._database, project)
             decided = find_newest(connection, same)
             if decided is not None:
                 return decided

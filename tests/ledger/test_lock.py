@@ -18,7 +18,7 @@ import pytest
 from tasks.errors import InfrastructureError
 from tasks.ledger import Ledger, open_ledger
 
-FORK = multiprocessing.get_context("fork")
+FORK = multiprocessing.get_context("forkserver")
 AT = datetime(2013, 5, 1, 12, tzinfo=UTC)
 
 
@@ -145,3 +145,30 @@ def test_a_session_that_the_server_ended_does_not_hide_the_error_or_keep_the_loc
             )
         with ledger.lock("flights", holder="next", wait_seconds=5, at=AT):
             pass
+
+
+@pytest.mark.server
+def test_who_lost_the_lock_writes_nothing_more(postgres_url: str, tmp_path: Path) -> None:
+    import psycopg
+
+    entry: dict[str, Any] = {
+        "step": "score", "key": "k", "subject": None, "outcome": "scored", "reason": "", "actor": "ada", "as_of": None,
+        "at": AT,
+    }  # fmt: skip
+    with open_ledger(tmp_path, postgres_url) as ledger, open_ledger(tmp_path, postgres_url) as inner:
+        with (
+            ledger.lock("flights", holder="cut off", wait_seconds=0, at=AT),
+            inner.lock("flights", holder="nested", wait_seconds=0, at=AT),
+        ):
+            inner.append("flights", **entry)
+            with psycopg.connect(postgres_url) as admin:
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+                    "AND pid <> pg_backend_pid()"
+                )
+            for each in (ledger, inner):
+                with pytest.raises(InfrastructureError, match="ended the session that held the lock of 'flights'"):
+                    each.append("flights", **entry)
+            inner.append("other", **entry)  # a lock is of one project
+        assert len(ledger.entries("flights")) == 1
+        ledger.append("flights", **entry)  # outside the lock nothing was promised
