@@ -36,8 +36,9 @@ def save_model_files(
 ) -> StoredFiles:
     """Store a fitted estimator as an MLflow model, in skops.
 
-    `folder` must not exist yet. `input_example` (a few rows, the model's features) gives the signature: whole
-    numbers as doubles, since they may be missing in production, and text as strings. Served by MLflow, the model
+    `folder` must not exist yet. `input_example` (a few rows, the model's features) gives the signature: floats as
+    doubles, text as strings, flags as booleans. MLflow's type for whole numbers refuses missing ones and its double
+    refuses whole ones, so they may be of any type, as may times; the model itself reads both. Served by MLflow, it
     answers with `predict_proba` where it has one, as trueup's own predictions are. `trusted_types` are the reviewed
     types that the file may hold beside skops' own; they are recorded in it. ConfigError for any other type.
     """
@@ -54,7 +55,7 @@ def save_model_files(
             str(folder),
             serialization_format="skops",
             skops_trusted_types=sorted(trusted_types),
-            signature=_make_signature(example, estimator),
+            signature=_make_signature(input_example, estimator),
             input_example=example,
             pip_requirements=list(pip_requirements),
             pyfunc_predict_fn="predict_proba" if hasattr(estimator, "predict_proba") else "predict",
@@ -135,36 +136,39 @@ def _explain_refusal(estimator: Any, trusted_types: Sequence[str], error: BaseEx
 
 
 def _as_served(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns as MLflow's serving passes them: whole numbers as doubles, text as objects."""
+    """Columns as MLflow's serving passes them: numbers in NumPy's types, text as objects."""
     served = {}
     for name in frame.columns:
         column = frame[name]
         if pd.api.types.is_bool_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
             served[name] = column
         elif pd.api.types.is_numeric_dtype(column):
-            served[name] = column.astype("float64")
+            whole = pd.api.types.is_integer_dtype(column) and not column.hasnans
+            served[name] = column.astype("int64" if whole else "float64")
         else:
             served[name] = column.astype(object).where(column.notna(), None)
     return pd.DataFrame(served, index=frame.index)
 
 
-def _make_signature(example: pd.DataFrame, estimator: Any) -> Any:
+def _make_signature(rows: pd.DataFrame, estimator: Any) -> Any:
     import numpy as np
     from mlflow.models import ModelSignature
-    from mlflow.types.schema import ColSpec, Schema, TensorSpec
+    from mlflow.types.schema import AnyType, ColSpec, Schema, TensorSpec
 
-    columns = [ColSpec(_served_type(example[name]), name) for name in example.columns]
+    columns = [ColSpec(_served_type(rows[name]) or AnyType(), name) for name in rows.columns]
     classes = getattr(estimator, "classes_", None)
     shape = (-1,) if classes is None or not hasattr(estimator, "predict_proba") else (-1, len(classes))
     return ModelSignature(Schema(columns), Schema([TensorSpec(np.dtype("float64"), shape)]))
 
 
-def _served_type(column: pd.Series[Any]) -> str:
-    if pd.api.types.is_bool_dtype(column):
+def _served_type(column: pd.Series[Any]) -> str | None:
+    """MLflow's name for a column's type; None where no type of MLflow takes all that the model does."""
+    if column.dtype == bool:
         return "boolean"
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return "datetime"
-    return "double" if pd.api.types.is_numeric_dtype(column) else "string"
+    if pd.api.types.is_float_dtype(column):
+        return "double"
+    found = pd.api.types.infer_dtype(column, skipna=True)
+    return "string" if found == "string" else "boolean" if found == "boolean" and column.dtype == object else None
 
 
 def _first_line(error: BaseException) -> str:

@@ -36,13 +36,19 @@ def test_what_was_stored_predicts_the_same_and_holds_no_pickle(model: Model) -> 
 
 def test_mlflow_serves_it_with_whole_numbers_missing(model: Model) -> None:
     import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
 
     served = mlflow.pyfunc.load_model(str(model.stored.path))
-    types = {c.name: c.type.name for c in served.metadata.signature.inputs.inputs}
-    assert types == {"a": "double", "n": "double", "s": "string"}
-    rows = model.rows.head(4).astype({"n": "float64", "s": "object"})
+    types = {c["name"]: c["type"] for c in served.metadata.signature.inputs.to_dict()}
+    assert types == {"a": "double", "n": "any", "s": "string"}
+    rows = model.rows.head(4)
+    assert rows["n"].dtype == "int64"
+    assert np.allclose(served.predict(rows), model.estimator.predict_proba(rows))
+    rows = rows.astype({"n": "float64", "s": "object"})
     rows.loc[1, "n"] = np.nan
     assert np.allclose(served.predict(rows), model.estimator.predict_proba(rows))
+    with pytest.raises(MlflowException, match="missing inputs"):
+        served.predict(rows.drop(columns="n"))
 
 
 @pytest.mark.parametrize("damage", ["content", "name", "added", "removed"])
