@@ -181,7 +181,9 @@ def _line(label: str, text: str) -> str:
 
 
 def _wrap(line: str) -> list[str]:
-    return textwrap.wrap(line, _WIDTH, subsequent_indent=" " * LABELLED, break_long_words=False, max_lines=3) or [line]
+    return textwrap.wrap(
+        line, _WIDTH, subsequent_indent=" " * LABELLED, break_long_words=False, break_on_hyphens=False, max_lines=3
+    ) or [line]
 
 
 def report_of(project: LoadedProject, ledger: Ledger, since: int, title: str) -> TurnReport:

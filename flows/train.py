@@ -111,7 +111,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
     split = split_rows(rows, project)
     for batch in cut.batches:  # only now: rows that cannot be used leave nothing behind
         record_result(workspace, batch, results[batch.key], labels=True)
-    progress.info("searching: %s rows, at most %s trials", f"{len(rows.target):,}", spec.train.search.trials)
+    progress.info("searching on %s rows; trials: at most %s", f"{len(rows.target):,}", spec.train.search.trials)
     model = train_model(rows, split, spec, progress=_say_trial)
     crash_point("after-fit")
     champion, state = _find_champion(workspace)
