@@ -5,7 +5,7 @@
     parameters, moment                                what flows take: the fields of the run form, and `as_of`
     workspace, champion                               what flows open: project, ledger and source; the served model
     plan, preview, precheck                           what is due and why; the same asked without a flow run
-    evidence, summary, show                           what is left behind: in ledger and MLflow, on the terminal, in Prefect
+    evidence, summary, show                           what is left: in ledger and MLflow, on the terminal, in Prefect
     launch, environment, recording, server, crashes   the door to Prefect: with a server, without one, after a kill
     artifacts, pages                                  Prefect's artifacts; `trueup ui`
 """
