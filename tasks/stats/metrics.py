@@ -106,7 +106,8 @@ def _roc_auc(y: Array, p: Array, at: OperatingPoint) -> float:
 
 
 def _log_loss(y: Array, p: Array, at: OperatingPoint) -> float:
-    clipped = np.clip(p, 1e-15, 1 - 1e-15)
+    smallest = np.finfo(np.float64).eps  # where scikit-learn clips
+    clipped = np.clip(p, smallest, 1 - smallest)
     return float(-np.mean(np.where(y == 1, np.log(clipped), np.log1p(-clipped))))
 
 

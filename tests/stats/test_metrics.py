@@ -25,7 +25,7 @@ def by_sklearn(name: str, y: np.ndarray, p: np.ndarray, at: OperatingPoint) -> f
     return {
         "average_precision": lambda: sk.average_precision_score(y, p),
         "roc_auc": lambda: sk.roc_auc_score(y, p),
-        "log_loss": lambda: sk.log_loss(y, np.clip(p, 1e-15, 1 - 1e-15), labels=[0, 1]),
+        "log_loss": lambda: sk.log_loss(y, p, labels=[0, 1]),
         "brier": lambda: sk.brier_score_loss(y, p),
         "accuracy": lambda: sk.accuracy_score(y, decided),
         "balanced_accuracy": lambda: sk.balanced_accuracy_score(y, decided),
