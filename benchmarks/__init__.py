@@ -1,0 +1,1 @@
+"""What the loop costs, beside what a person would write by hand."""
