@@ -38,9 +38,10 @@ def save_model_files(
 
     `folder` must not exist yet. `input_example` (a few rows, the model's features) gives the signature: floats as
     doubles, text as strings, flags as booleans. MLflow's type for whole numbers refuses missing ones and its double
-    refuses whole ones, so they may be of any type, as may times; the model itself reads both. Served by MLflow, it
-    answers with `predict_proba` where it has one, as trueup's own predictions are. `trusted_types` are the reviewed
-    types that the file may hold beside skops' own; they are recorded in it. ConfigError for any other type.
+    refuses whole ones, so they may be of any type, as may times; the model itself reads both (MLflow then serves JSON
+    and frames, and no CSV). Served by MLflow, it answers with `predict_proba` where it has one, as trueup's own
+    predictions are. `trusted_types` are the reviewed types that the file may hold beside skops' own; they are
+    recorded in it. ConfigError for any other type.
     """
     from tasks.registry.connection import import_mlflow
 
