@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ QUIET = {
     "OMP_NUM_THREADS": "1",
 }
 os.environ.update(QUIET)
+# Processes that tests start side by side are forked from one that has paid these imports, and has no threads.
+multiprocessing.get_context("forkserver").set_forkserver_preload(["tasks.ledger", "mlflow.sklearn", "skops.io"])
 ROOT = Path(__file__).resolve().parents[1]
 
 
