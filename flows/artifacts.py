@@ -23,8 +23,9 @@ def escape(text: str) -> str:
 
 def code(text: str) -> str:
     """A path or an id for Markdown, to be copied as it stands."""
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence} {text} {fence}" if "`" in text else f"`{' '.join(text.split())}`"
+    line = " ".join(text.split())
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    return f"{fence} {line} {fence}" if "`" in line else f"`{line}`"
 
 
 def show_table(key: str, rows: Sequence[Mapping[str, Any]], description: str | None = None) -> None:

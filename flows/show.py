@@ -76,6 +76,11 @@ def show_check(workspace: Workspace, result: ContractResult) -> None:
 
 def show_turn(report: TurnReport) -> None:
     """What a turn did, as the command prints it."""
+    show_markdown(f"{report.project}-summary", describe_turn(report), f"{report.lines[0]}: {report.outcome}")
+
+
+def describe_turn(report: TurnReport) -> str:
+    """The lines of a turn's report as Markdown, one item for each thing that was done."""
     items: list[tuple[str, str]] = []
     for line in report.lines[1:]:
         label, text = line[:LABELLED].strip(), line[LABELLED:].strip()
@@ -88,8 +93,7 @@ def show_turn(report: TurnReport) -> None:
         kind, _, place = text.partition(": ")
         shown = f"{kind}: {code(place)}" if label == "look at" else escape(text)
         lines.append(f"- **{escape(label)}** {shown}")
-    title = f"{report.lines[0]}: {report.outcome}"
-    show_markdown(f"{report.project}-summary", "\n".join([f"# {escape(title)}", "", *lines]), title)
+    return "\n".join([f"# {escape(report.lines[0])}: {report.outcome}", "", *lines])
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

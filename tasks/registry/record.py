@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import math
 import re
@@ -93,6 +94,11 @@ def clean_names(values: Mapping[str, Any]) -> dict[str, Any]:
             new = f"{new[:_LONGEST_NAME]}-{mark}"  # two names may not become one
         cleaned[new] = value
     return cleaned
+
+
+def write_note(text: str) -> str:
+    """A text for MLflow's pages, which read Markdown and HTML in it: a stranger's name may not load a picture."""
+    return html.escape(text, quote=False).replace("](", "]&#40;")[:LONGEST_TEXT]
 
 
 def finite_metrics(values: Mapping[str, float]) -> dict[str, float]:

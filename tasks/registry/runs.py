@@ -17,7 +17,14 @@ from typing import Any
 
 from tasks.registry.connection import Registry
 from tasks.registry.files import check_digest
-from tasks.registry.record import LONGEST_TEXT, TrainingRecord, clean_names, finite_metrics, make_inputs
+from tasks.registry.record import (
+    LONGEST_TEXT,
+    TrainingRecord,
+    clean_names,
+    finite_metrics,
+    make_inputs,
+    write_note,
+)
 from tasks.registry.versions import TAG, find_by_key, read_version
 from tasks.results import ModelVersion
 from tasks.stage import crash_point, stage
@@ -104,7 +111,7 @@ def _make_tags(project: str, record: TrainingRecord) -> dict[str, str]:
     }
     shown = {
         "mlflow.user": record.actor,
-        "mlflow.note.content": record.description,
+        "mlflow.note.content": write_note(record.description),
         "mlflow.source.git.commit": record.tags.get("git_commit", ""),
     }
     return {k: str(v)[:LONGEST_TEXT] for k, v in {**given, **own, **shown}.items() if v}
@@ -182,7 +189,7 @@ def _create_version(client: Any, project: str, run_id: str, model: Any, record: 
         run_id=run_id,
         model_id=model.model_id,
         tags=tags,
-        description=record.description[:LONGEST_TEXT] or None,
+        description=write_note(record.description) or None,
     )
 
 

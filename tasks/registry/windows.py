@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from tasks.registry.connection import Registry
-from tasks.registry.record import LONGEST_TEXT, finite_metrics
+from tasks.registry.record import LONGEST_TEXT, finite_metrics, write_note
 from tasks.registry.versions import TAG
 from tasks.results import ModelVersion, Window
 
@@ -39,7 +39,7 @@ def log_window(registry: Registry, version: ModelVersion, window: Window, end: d
         tags = [
             RunTag(f"{TAG}health", window.health),
             RunTag(f"{TAG}window", window.batch[:LONGEST_TEXT]),
-            RunTag("mlflow.note.content", f"{window.batch}: {window.health}. {window.sentence}"[:LONGEST_TEXT]),
+            RunTag("mlflow.note.content", write_note(f"{window.batch}: {window.health}. {window.sentence}")),
         ]
         client.log_batch(run_id, metrics=metrics[:_AT_ONCE], tags=tags)
         for start in range(_AT_ONCE, len(metrics), _AT_ONCE):

@@ -164,9 +164,13 @@ def test_strangers_names_and_very_many_values_are_taken(registry: Registry, mode
         params={**{f"p/{n}": "v" * 9000 for n in names}, **{f"p{i}": i for i in range(150)}},
         metrics={**{f"m/{n}": 1.0 for n in names}, **{f"m{i}": i for i in range(1000)}},
         tags={f"t/{n}": n for n in names},
+        description="'<img src=//far>' and '![](http://far)' of [.1, .2]",
     )
     version = register_training(registry, "flights", record)
     run = registry.client().get_run(version.run_id)
+    shown = "'&lt;img src=//far&gt;' and '![]&#40;http://far)' of [.1, .2]"
+    assert run.data.tags["mlflow.note.content"] == shown
+    assert registry.client().get_model_version("flights", "1").description == shown
     assert len(run.data.params) == 150 + len(names) and len(run.data.metrics) == 1000 + len(names)
 
 
