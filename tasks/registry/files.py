@@ -61,11 +61,12 @@ def save_model_files(
             pip_requirements=list(pip_requirements),
             pyfunc_predict_fn="predict_proba" if hasattr(estimator, "predict_proba") else "predict",
         )
-    except MlflowException as error:
-        raise _explain_refusal(estimator, trusted_types, error) from None
-    except OSError as error:
+    except (MlflowException, OSError) as error:
+        disk = _find_disk_error(error)  # MLflow takes a full disk for a model that skops cannot store
+        if disk is None:
+            raise _explain_refusal(estimator, trusted_types, error) from None
         raise InfrastructureError(
-            f"The model cannot be written to {folder}: {error.strerror}. Check the folder and the disk's space."
+            f"The model cannot be written to {folder}: {disk.strerror or disk}. Check the folder and the disk's space."
         ) from None
     return StoredFiles(folder, digest_folder(folder), measure_mb(folder), "skops")
 
@@ -118,6 +119,12 @@ def digest_folder(folder: Path) -> str:
 def measure_mb(folder: Path) -> float:
     """The size of all files in a folder, in 10^6 bytes."""
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6
+
+
+def _find_disk_error(error: BaseException | None) -> OSError | None:
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _explain_refusal(estimator: Any, trusted_types: Sequence[str], error: BaseException) -> ConfigError:

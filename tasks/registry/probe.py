@@ -6,6 +6,7 @@ imported: the files must stand for themselves.
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import sys
@@ -21,6 +22,9 @@ from tasks.registry.files import load_model_files
 from tasks.stats.metrics import TaskType
 from tasks.stats.prediction import predict_rows
 
+# What says nothing about a model: the disk is full, over quota, or read-only, or a file may not grow.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+DISK_REFUSED = 74  # the exit code that sysexits.h has for it
 _TIMED_ROWS = 1000
 _REPEATS = 5
 
@@ -49,5 +53,10 @@ def main() -> int:
     except TrueupError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    except OSError as error:
+        if error.errno is not None and error.errno not in NO_ROOM:  # NumPy's own has no number
+            raise
+        sys.stderr.write(f"{error.strerror}\n")
+        return DISK_REFUSED
     gc.freeze()  # nor is there anything to collect at the exit
     return 0

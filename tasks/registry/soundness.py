@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tasks.errors import InfrastructureError
 from tasks.registry.files import measure_mb
+from tasks.registry.probe import DISK_REFUSED, NO_ROOM
 from tasks.results import Soundness
 from tasks.stats.metrics import TaskType
 
@@ -35,7 +37,8 @@ def predict_in_fresh_process(
 
     `expected` are the predictions here: (n,), or (n, classes) for a multiclass task. Milliseconds are the least of
     five warm predictions of 1,000 rows. Whatever goes wrong there, a crash or a timeout too, is `loads=False` with
-    the detail, never an exception: the gate that reads it fails.
+    the detail, never an exception: the gate that reads it fails. What says nothing about the model, a disk that
+    takes no files, is an InfrastructureError.
     """
     size = measure_mb(folder)
     with tempfile.TemporaryDirectory(prefix="probe-", dir=folder.parent) as name:
@@ -50,6 +53,8 @@ def predict_in_fresh_process(
             difference = _largest_difference(np.asarray(expected, dtype=np.float64), predictions)
             return Soundness(True, difference, float(timing["ms_per_1k_rows"]), size)
         except (OSError, ValueError, TypeError, KeyError) as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise _explain_disk(folder.parent, error.strerror) from None
             return Soundness(False, None, float("nan"), size, f"{type(error).__name__}: {error}"[:500])
 
 
@@ -76,7 +81,16 @@ def _run(folder: Path, digest: str, exchange: Path, task: TaskType, timeout_seco
     if done.returncode < 0:
         return f"The fresh process was ended by signal {-done.returncode}."
     lines = done.stderr.strip().splitlines()
+    if done.returncode == DISK_REFUSED:
+        raise _explain_disk(folder.parent, lines[-1] if lines else None)
     return (lines[-1] if lines else f"The fresh process ended with exit code {done.returncode}.")[:500]
+
+
+def _explain_disk(place: Path, reason: str | None) -> InfrastructureError:
+    return InfrastructureError(
+        f"{place}: files could not be exchanged with the process that tries the model: {reason or 'no reason given'}. "
+        "Check the folder and the disk's space."
+    )
 
 
 def _largest_difference(expected: NDArray[np.float64], found: NDArray[np.float64]) -> float:

@@ -18,6 +18,8 @@ import pytest
 from flows.server import local_api, stop_server
 from tests.flows import toys
 
+pytest.register_assert_rewrite("tests.flows.outcome", "tests.flows.turns")
+
 ROOT = Path(__file__).resolve().parents[2]
 Rows = list[tuple[Any, ...]]
 

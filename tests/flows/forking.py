@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,11 +64,17 @@ class Forks:
         self._folder = folder
         self._started = 0
 
-    def start(self, *arguments: str, **environment: str) -> Command:
-        """Start `trueup <arguments>` with these variables set as well."""
+    def start(self, *arguments: str, largest_file: int | None = None, **environment: str) -> Command:
+        """Start `trueup <arguments>` with these variables set as well; none of its files may grow larger."""
         self._started += 1
         out, error = (self._folder / f"{self._started}.{name}" for name in ("out", "error"))
-        asked = {"arguments": arguments, "environment": environment, "out": str(out), "error": str(error)}
+        asked: dict[str, Any] = {
+            "arguments": arguments,
+            "environment": environment,
+            "out": str(out),
+            "error": str(error),
+        }
+        asked["largest_file"] = largest_file
         return Command(self._ask(asked), out, error)
 
     def wait(self, command: Command) -> Ended:
@@ -75,9 +82,9 @@ class Forks:
         code = self._ask({"wait": command.pid})
         return Ended(code, command.out.read_text(errors="replace"), command.error.read_text(errors="replace"))
 
-    def run(self, *arguments: str, **environment: str) -> Ended:
+    def run(self, *arguments: str, largest_file: int | None = None, **environment: str) -> Ended:
         """Start a command and wait for it."""
-        return self.wait(self.start(*arguments, **environment))
+        return self.wait(self.start(*arguments, largest_file=largest_file, **environment))
 
     def _ask(self, question: dict[str, Any]) -> int:
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -129,6 +136,8 @@ def _become(question: dict[str, Any]) -> None:
     for number, flags, name in ((0, os.O_RDONLY, os.devnull), (1, os.O_WRONLY, "out"), (2, os.O_WRONLY, "error")):
         os.dup2(os.open(question.get(name, name), flags | os.O_CREAT | os.O_TRUNC, 0o644), number)
     os.environ.update(question["environment"])
+    if question["largest_file"] is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (question["largest_file"],) * 2)
     from flows.cli import main
 
     code = 99

@@ -10,8 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.ledger import Entry, Ledger, open_ledger
-from tasks.registry import open_registry, read_head
+from tasks.ledger import Entry, Head, Ledger, open_ledger
 
 PROJECT = "shop"
 
@@ -57,7 +56,7 @@ def read_outcome(home: Path) -> Outcome:
         checked=tuple(
             sorted((str(e.subject), e.outcome, bool(e.payload["labels"])) for e in by_step.get("validate", []))
         ),
-        predictions=_read_predictions(home, by_step.get("score", [])),
+        predictions=_read_predictions(home, by_step.get("score", []), by_step.get("validate", [])),
         windows=tuple(
             (str(e.subject), e.outcome, e.payload["rows"], e.payload["labelled"], e.reason)
             for e in by_step.get("monitor", [])
@@ -75,11 +74,11 @@ def flow_runs(home: Path) -> dict[str, int]:
 
 
 def _check_chain(home: Path, ledger: Ledger) -> None:
-    noted = read_head(open_registry(home), PROJECT)
-    found = ledger.verify(PROJECT)
+    query = "SELECT value FROM registered_model_tags WHERE key = 'trueup.ledger_head'"
+    ((noted,),) = _ask(home / "mlflow" / "mlflow.db", query)
+    number, digest = noted.split()
+    found = ledger.verify(PROJECT, Head(int(number), digest))
     assert found.holds, found.sentence
-    if noted is not None:
-        assert any(e.seq == noted[0] and e.hash == noted[1] for e in ledger.entries(PROJECT)), "another head was noted"
 
 
 def _check_registry(home: Path, trainings: list[Entry], aliases: dict[str, int | None]) -> None:
@@ -101,7 +100,7 @@ def _check_files(home: Path) -> None:
     assert left == [], "temporary files are left"
 
 
-def _read_predictions(home: Path, scored: list[Entry]) -> dict[str, dict[str, float]]:
+def _read_predictions(home: Path, scored: list[Entry], checked: list[Entry]) -> dict[str, dict[str, float]]:
     """Each batch's predictions, after a look at whether each was scored once, whole, and into one file."""
     batches = [str(e.subject) for e in scored]
     assert len(batches) == len(set(batches)), "a batch was scored twice"
@@ -111,7 +110,9 @@ def _read_predictions(home: Path, scored: list[Entry]) -> dict[str, dict[str, fl
     found = {}
     for entry in scored:
         frame = pd.read_parquet(home / entry.payload["path"])
-        assert len(frame) == entry.payload["rows"]
+        (check,) = (e.payload for e in checked if e.subject == entry.subject and not e.payload["labels"])
+        assert entry.payload["rows"] + entry.payload["skipped"] == check["rows"]
+        assert len(frame) == entry.payload["rows"] and entry.payload["skipped"] == check["quarantined"] > 0
         assert frame["prediction_id"].is_unique
         assert set(frame["model_version"]) == {entry.payload["version"]}
         found[str(entry.subject)] = dict(zip(frame["prediction_id"], frame["probability"], strict=True))

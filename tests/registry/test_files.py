@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,36 @@ def test_whatever_fails_there_is_a_detail_and_no_exception(model: Model, copied:
     mixed = pd.DataFrame({"a": [1, "x"]}, dtype=object)
     unwritable = predict_in_fresh_process(copied, model.stored.digest, mixed, expected, "binary")
     assert not unwritable.loads and unwritable.detail
+
+
+def test_a_disk_that_takes_no_files_says_nothing_about_the_model(model: Model, tmp_path: Path) -> None:
+    code = """
+        import resource, sys
+        from pathlib import Path
+        import numpy as np
+        import pandas as pd
+        from tasks.errors import InfrastructureError
+        from tasks.registry.soundness import predict_in_fresh_process
+        folder, digest, rows, limit = Path(sys.argv[1]), sys.argv[2], pd.read_parquet(sys.argv[3]), int(sys.argv[4])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            print(predict_in_fresh_process(folder, digest, rows, np.zeros(len(rows)), "binary"))
+        except InfrastructureError as error:
+            print("refused:", error)
+    """
+    rows = pd.concat([model.rows] * 40, ignore_index=True)
+    rows.to_parquet(tmp_path / "rows.parquet")
+    size = (tmp_path / "rows.parquet").stat().st_size
+    for limit in (100, size + 100):  # too small for the rows; then for the predictions, 8 bytes each
+        assert limit < size or 8 * len(rows) > limit
+        words = [sys.executable, "-c", textwrap.dedent(code), model.stored.path, model.stored.digest]
+        done = subprocess.run(
+            [*words, tmp_path / "rows.parquet", str(limit)],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+        assert done.stdout.startswith("refused:") and "disk's space" in done.stdout, done
 
 
 def test_a_model_that_cannot_predict_there_does_not_load(model: Model) -> None:
