@@ -47,7 +47,7 @@ def decide_by_hand(workspace: Workspace, version: int, action: ReleaseAction, re
     if action == "approve" and standing.challenger != version:
         waits = f"version {standing.challenger} waits" if standing.challenger else "none waits"
         raise ConfigError(f"{name}: version {version} does not wait for approval; {waits}.")
-    if action in ("approve", "promote") and trained.outcome != "promote":
+    if action in ("approve", "promote") and trained.outcome != "promote" and not _champion_withdrawn(trained):
         raise ConfigError(
             f"{name}: version {version} ended {trained.outcome}: {trained.reason} "
             "Its gates must pass before it is released."
@@ -70,6 +70,14 @@ def decide_by_hand(workspace: Workspace, version: int, action: ReleaseAction, re
     _append(workspace, trained, action, champion, key, reason)
     done = {"reject": "rejected", "rollback": "champion again"}.get(action, "champion")
     return f"{name}: version {version} is {done}."
+
+
+def _champion_withdrawn(trained: Entry) -> bool:
+    """Whether all that is open is the comparison with a champion that the project file no longer allows."""
+    return all(
+        g["status"] == "pass" or (g["name"] == "champion" and g["evidence"].get("withdrawn") is True)
+        for g in trained.payload["gates"]
+    )
 
 
 def settle_verdict(workspace: Workspace, trained: Entry) -> Entry:

@@ -13,6 +13,7 @@ from tasks.config import LoadedProject, shown
 from tasks.ledger import Entry, Ledger
 
 MOST_LINES = 15
+TOO_GOOD = 0.99  # ROC AUC on test rows
 LABELLED = 13  # where the text of a line begins, behind its label
 _WIDTH = 118
 BAD = {"reject", "refused", "degraded", "broken"}
@@ -60,7 +61,7 @@ def describe(
         by_step.setdefault(entry.step, []).append(entry)
     lines = [title]
     lines += _checked(by_step.get("validate", []))
-    lines += _trained(by_step.get("train", []), by_step.get("release", []))
+    lines += _trained(by_step.get("train", []))
     lines += _released(project, by_step.get("release", []), by_step.get("alias", []))
     lines += _scored(by_step.get("score", []))
     lines += _monitored(by_step.get("monitor", []))
@@ -92,7 +93,7 @@ def _checked(entries: list[Entry]) -> list[str]:
     return lines[:4]
 
 
-def _trained(entries: list[Entry], releases: list[Entry]) -> list[str]:
+def _trained(entries: list[Entry]) -> list[str]:
     lines = []
     for entry in entries[-2:]:
         made = entry.payload
@@ -103,9 +104,21 @@ def _trained(entries: list[Entry], releases: list[Entry]) -> list[str]:
                 f"{_keys(made['batches'])}, {made['seconds']:.0f} s",
             )
         )
-    for entry in [*entries[-2:]]:
+    for entry in entries[-2:]:
         lines.append(_line("verdict", f"{entry.outcome}: {entry.reason}"))
+        lines += _too_good(entry)
     return lines
+
+
+def _too_good(entry: Entry) -> list[str]:
+    """A model that is nearly always right has mostly been told: say which column it leans on."""
+    area = next((m["value"] for m in entry.payload["metrics"] if m["name"] == "roc_auc"), None)
+    importance = entry.payload["importance"]
+    if area is None or area < TOO_GOOD or not importance:
+        return []
+    strongest = max(importance, key=lambda name: importance[name] or 0.0)
+    text = f"ROC AUC {area:.3f} is too good for most tables: is {strongest!r} known in time? If not, data.exclude it"
+    return [_line("beware", text)]
 
 
 def _released(project: LoadedProject, entries: list[Entry], aliases: list[Entry]) -> list[str]:
@@ -148,7 +161,7 @@ def _monitored(entries: list[Entry]) -> list[str]:
         for e in newest[:-1]:
             counts[e.outcome] = counts.get(e.outcome, 0) + 1
         text = ", ".join(f"{n} {state}" for state, n in counts.items())
-        lines.append(_line("before", f"{_keys([e.subject for e in newest[:-1]])}: {text}"))
+        lines.append(_line("earlier", f"{_keys([e.subject for e in newest[:-1]])}: {text}"))
     if newest:
         last = newest[-1]
         action = "" if last.payload["action"] == "none" else f"; action: {last.payload['action']}"
@@ -173,7 +186,7 @@ def _where(project: LoadedProject, by_step: Mapping[str, list[Entry]]) -> list[s
 
 def _keys(keys: Sequence[Any]) -> str:
     names = [str(k) for k in keys]
-    return ", ".join(names) if len(names) <= 3 else f"{names[0]} .. {names[-1]} ({len(names)} batches)"
+    return ", ".join(names) if len(names) <= 3 else f"{len(names)} batches from {names[0]} to {names[-1]}"
 
 
 def _line(label: str, text: str) -> str:

@@ -17,7 +17,7 @@ from flows.champion import Served, load_champion
 from flows.evidence import make_payload, make_record
 from flows.launch import flow
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
-from flows.plan import Cut, digest, training_key
+from flows.plan import Cut, digest, training_key, validate_key
 from flows.precheck import check_training
 from flows.release import settle_verdict
 from flows.show import show_verdict
@@ -103,6 +103,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
         return workspace.record("train", key, str(known.version), verdict["outcome"], verdict["reason"], payload)
     begun = time.monotonic()
     results = find_results(workspace, cut.batches, labels=True, as_of=cut.as_of)
+    results |= _refused_before(workspace, cut)
     refused = tuple(key for key, found in results.items() if found.outcome == "refused")
     accepted = [b for b in cut.batches if b.key not in refused]
     if not accepted:
@@ -114,7 +115,8 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
     progress.info("searching on %s rows; trials: at most %s", f"{len(rows.target):,}", spec.train.search.trials)
     model = train_model(rows, split, spec, progress=_say_trial)
     crash_point("after-fit")
-    champion, state = _find_champion(workspace)
+    reigning, state = _find_champion(workspace)
+    champion = reigning if state == "compared" else None
     progress.info("judging %s on %s test rows", model.candidate, f"{len(split.test):,}")
     evaluation = evaluate_challenger(
         model,
@@ -138,7 +140,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
         files["reference.parquet"] = folder / "reference.parquet"
         payload = make_payload(
             workspace, key, cut, rows, split, model, evaluation, verdict, soundness,
-            refused=refused, compared_with=champion.version.version if champion else None,
+            refused=refused, compared_with=reigning.version.version if reigning else None,
             seconds=time.monotonic() - begun,
         )  # fmt: skip
         texts = {"profile.json": make_profile(served, prediction, seed=spec.train.seed).to_json()}
@@ -148,6 +150,13 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
     crash_point("after-register")
     payload |= {"run_id": version.run_id, "digest": version.digest, "uri": version.uri}
     return workspace.record("train", key, str(version.version), verdict.outcome, verdict.reason, payload)
+
+
+def _refused_before(workspace: Workspace, cut: Cut) -> dict[str, Entry]:
+    """The batches that were refused when they were to be scored: what nobody may score, nobody learns from."""
+    name = workspace.project.name
+    found = {b.key: workspace.ledger.find(name, "validate", validate_key(workspace.project, b)) for b in cut.batches}
+    return {key: entry for key, entry in found.items() if entry is not None and entry.outcome == "refused"}
 
 
 def _store(
@@ -170,13 +179,18 @@ def _store(
 
 
 def _find_champion(workspace: Workspace) -> tuple[Served | None, str]:
-    """The champion to compare with, and what the gate is told: none, compared, or unreadable and why."""
+    """The champion, and what the gate is told: none, compared, unreadable and why, or withdrawn and why."""
     if workspace.ledger.champion(workspace.project.name) is None:
         return None, "none"
     try:
-        return load_champion(workspace), "compared"
+        champion = load_champion(workspace)
     except InfrastructureError as error:
         return None, f"unreadable: {error}"
+    forbidden = sorted(set(champion.features) & workspace.project.spec.data.not_features)
+    if forbidden:  # compared on it, no honest challenger could ever replace a model that reads a leak
+        names = ", ".join(map(repr, forbidden))
+        return champion, f"withdrawn: reads {names}, which the project file no longer allows as a feature"
+    return champion, "compared"
 
 
 def _unseen(champion: Served | None, rows: TrainingFrame, split: Split) -> NDArray[np.bool_] | None:
@@ -205,4 +219,5 @@ def _all_refused(name: str, results: Mapping[str, Entry | ContractResult]) -> st
 
 
 def _say_trial(done: int, planned: int, best: float) -> None:
-    progress.info("searching: trial %s of %s, best %.4f", done, planned, best)
+    if done in (1, planned) or done % 5 == 0:
+        progress.info("searching: trial %s of %s, best %.4f", done, planned, best)

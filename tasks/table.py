@@ -243,7 +243,7 @@ def parse_time(array: pa.Array, form: str | None, timezone: str, path: str, name
         return pa.Array.from_pandas(series.dt.tz_convert("UTC"), type=pa.timestamp("us", "UTC"), safe=False)
     except (ValueError, TypeError, pa.ArrowInvalid) as error:
         want = f"times written as {form!r}" if form else "ISO 8601 times (or set data.time_format, as to '%d/%m/%Y')"
-        found = _first_line(error).removesuffix(" You might want to try:")
+        found = _first_line(error).removesuffix(" You might want to try:").rstrip(".")
         raise DataError(f"{path}: time column {name!r}: expected {want}; {found}.") from None
 
 

@@ -70,7 +70,7 @@ def load_project(project: str | Path, overrides: Sequence[str] = ()) -> LoadedPr
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{shown(path)}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{shown(path)}: not valid YAML: {describe_yaml_error(error)}.") from None
     except OSError as error:
         raise ConfigError(f"{shown(path)}: cannot be read: {error.strerror}") from None
     if not isinstance(raw, dict):
@@ -83,6 +83,14 @@ def load_project(project: str | Path, overrides: Sequence[str] = ()) -> LoadedPr
         raise ConfigError(explain(path, error, Project)) from None
     root = project_root(path)
     return LoadedProject(spec=spec, path=path, root=root, home=find_home(root), overrides=tuple(overrides))
+
+
+def describe_yaml_error(error: Exception) -> str:
+    """Where in the file it is, and what the parser says."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(str(error).split()).rstrip(".")
+    return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', None) or 'cannot be read'}"
 
 
 def project_root(path: Path) -> Path:
@@ -169,6 +177,11 @@ def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:
         elif item["type"] == "string_pattern_mismatch" and item["ctx"]["pattern"] == SLUG_PATTERN:
             expected = "lower-case letters, digits, - and _, at most 63 of them and no - or _ at the start"
             lines.append(f"{where}: expected {expected}; found {_found(item['input'])}.")
+        elif item["type"] in ("model_type", "model_attributes_type"):
+            keys = ", ".join(_known_keys(location, model)[:4])
+            found = _found(item["input"])
+            hint = " Indent its keys by two spaces below it." if item["input"] is None else ""
+            lines.append(f"{where}: expected keys below it, such as {keys}; found {found}.{hint}")
         elif item["type"] == "value_error":
             lines.append(f"{where}: {item['ctx']['error'] if 'ctx' in item else item['msg']}.")
         else:

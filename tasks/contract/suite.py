@@ -27,7 +27,7 @@ import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from tasks.config import LoadedProject, shown
-from tasks.config.loading import explain
+from tasks.config.loading import describe_yaml_error, explain
 from tasks.config.project import Section, Share, Span
 from tasks.contract.catalog import CATALOG, NEEDS_SQL, columns_of
 from tasks.errors import ConfigError
@@ -252,7 +252,7 @@ def load_contract(project: LoadedProject) -> ContractSpec:
             text = path.read_text(encoding="utf-8")
             raw = yaml.safe_load(text)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{shown(path)}: not valid YAML: {' '.join(str(error).split())}") from None
+            raise ConfigError(f"{shown(path)}: not valid YAML: {describe_yaml_error(error)}.") from None
         except OSError as error:
             raise ConfigError(f"{where}: cannot be read: {error.strerror}") from None
         if raw is not None and not isinstance(raw, dict):

@@ -45,13 +45,24 @@ def judge_baseline(evaluation: Evaluation, gates: Gates) -> GateResult:
     return GateResult("baseline", status, sentence, comparison.low, limit, _evidence(comparison))
 
 
+WITHDRAWN = "withdrawn: "
+
+
 def judge_champion(evaluation: Evaluation, rule: ChampionGate, state: str) -> GateResult:
     """Is the challenger better than the champion, or not worse by more than the margin, as the rule asks?
 
-    `state` is "none" where the ledger has no champion (not applicable), "compared", or "unreadable: why".
+    `state` is "none" where the ledger has no champion (not applicable), "compared", "unreadable: why", or
+    "withdrawn: why" where the project file no longer allows what the champion reads: it is no bar then, and a person
+    decides.
     """
     comparison = evaluation.against_champion
     limit = -rule.margin if rule.rule == "not_worse" else 0.0
+    if state.startswith(WITHDRAWN):
+        why = (
+            f"the champion {state.removeprefix(WITHDRAWN)}, so its numbers are no bar to meet; where the other gates "
+            "passed, a person may release this version with `trueup release promote`"
+        )
+        return _undecided("champion", why, limit, {"withdrawn": True})
     if state == NO_CHAMPION and comparison is None and not evaluation.champion_problem:
         return GateResult("champion", "not_applicable", "There is no champion yet to compare with.", None, limit)
     if state != COMPARED:

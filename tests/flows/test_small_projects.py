@@ -19,6 +19,7 @@ from flows.preview import preview_turn
 from flows.release import release
 from flows.run import run
 from flows.summary import MOST_LINES, TurnReport
+from flows.train import train
 from tasks.errors import ConfigError
 from tasks.ledger import Entry, open_ledger
 from tests.conftest import make_rows
@@ -339,3 +340,40 @@ def test_noise_is_not_released(bench: Bench) -> None:
     assert bench.champion() is None
     assert not bench.entries("score")
     assert "no champion yet" in "\n".join(report.lines)
+
+
+def test_a_leak_that_became_champion_can_be_replaced(bench: Bench) -> None:
+    """A column known only afterwards makes a perfect model; once it is excluded, no honest one could beat that."""
+    rows = make_rows(rows=900, months=3)
+    bench.put("rows.parquet", rows.assign(refund=np.where(rows["bought"], 0.0, 1.0)))
+    data = {"time": "at", "id": "key"}
+    bench.write(data=data)
+    report = bench.turn()
+    assert bench.champion() == 1
+    assert "is 'refund' known in time?" in said(report), report
+    bench.write(data={**data, "exclude": ["refund"]})
+    report = bench.turn()
+    trained = bench.newest("train")
+    assert (trained.outcome, bench.champion()) == ("hold", 1), "a file's edit alone releases nothing"
+    assert "reads 'refund', which the project file no longer allows" in said(report), report
+    assert "trueup release promote" in said(report), report
+    release(bench.file, 2, "promote", "refund is known only afterwards")
+    assert bench.champion() == 2
+
+
+def test_what_was_refused_is_not_learned_from_either(bench: Bench) -> None:
+    rows = make_rows(rows=1_200, months=4)
+    month = rows["at"].dt.strftime("%Y-%m")
+    for name in ("2024-01", "2024-02", "2024-03"):
+        bench.put(f"{name}.parquet", rows[month == name])
+    bench.write(data={"time": "at", "id": "key"})
+    bench.turn()
+    assert bench.champion() == 1
+    bench.put("2024-04.parquet", rows[month == "2024-04"].rename(columns={"colour": "color"}))
+    report = bench.turn()
+    assert report.exit_code == 1
+    assert bench.newest("validate", "2024-04").outcome == "refused"
+    train(bench.file, LATER)
+    trained = bench.newest("train").payload
+    assert trained["batches"] == ["2024-01", "2024-02", "2024-03"]
+    assert trained["refused"] == ["2024-04"]
