@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -191,7 +192,8 @@ def _ui(options: argparse.Namespace) -> int:
         for name, address in pages.addresses.items():
             print(f"{name:<10} {address}")
         print("Ctrl-C ends them.", flush=True)
-        pages.wait()
+        with suppress(KeyboardInterrupt):
+            pages.wait()
     return 0
 
 
