@@ -18,6 +18,7 @@ import pytest
 from tasks.config import LoadedProject
 from tasks.ledger import Ledger, open_ledger
 from tests.conftest import MakeProject, make_rows
+from tests.flows.conftest import Rows
 from tests.flows.forking import Command, Ended, Forks, open_forks
 from tests.servers import MlflowServer, PostgresServer
 
@@ -119,11 +120,21 @@ def team(
 
 
 def test_two_turns_and_a_model_that_others_can_load(
-    team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    team: Team, ask: Callable[[str], Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = team.turn("2024-03-01")
     assert first.code == 0, first
     assert "version 1 is champion" in first.out and "Traceback" not in first.error
+    name, called = team.project.name, team.project.path.stem
+    runs = {"run {} as of 2024-03-01", "train {}", "validate {} 2024-02", "score {} 2024-02", "monitor {} 2024-02"}
+    assert dict(ask("SELECT name, state_type FROM flow_run")) == {r.format(called): "COMPLETED" for r in runs}
+    keys = {key for (key,) in ask("SELECT key FROM artifact")}
+    parts = ("summary", "verdict", "mlflow-run", "contract", "health", "drift")
+    assert keys == {f"{name.replace('_', '-')}-{part}" for part in parts}
+    ((link,),) = ask("SELECT data FROM artifact WHERE key LIKE '%mlflow-run'")
+    assert f"{team.mlflow.address}/#/experiments/" in link
+    said = [line for (line,) in ask("SELECT message FROM log ORDER BY timestamp")]
+    assert any(line.startswith("judging") for line in said) and len(said) == len(set(said)), said
     second = team.turn("next")
     assert second.code == 0 and "2024-03" in second.out, second
     team.check(["2024-02", "2024-03"])
