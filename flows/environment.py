@@ -17,6 +17,8 @@ DEFAULTS = {
     # A call that forgot to open an API must fail, not start Prefect's own server, which loses task runs at exit.
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
     "PREFECT_LOGGING_LEVEL": "WARNING",
+    # A library below Prefect's API, whose stores nothing here uses, compiles itself anew at each import to check types.
+    "PY_KEY_VALUE_DISABLE_BEARTYPE": "true",
     # Two OpenMP threads on two shared cores burned 1.85 times the CPU of one, and the order of a parallel sum is
     # not fixed: one thread is the cheapest and the reproducible choice. Whoever has a machine to themselves sets more.
     "OMP_NUM_THREADS": "1",

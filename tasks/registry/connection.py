@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -106,6 +103,10 @@ class Registry:
 
     def _reach(self) -> None:
         """Find out within seconds that a server is down. Any answer at all counts as being there."""
+        import urllib.error
+        import urllib.request
+        from http.client import HTTPException
+
         parts = urlsplit(self.uri)
         address = urlunsplit(
             (parts.scheme, parts.netloc.rpartition("@")[2], f"{parts.path.rstrip('/')}/health", "", "")
