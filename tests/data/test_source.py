@@ -145,7 +145,7 @@ def test_unusable_sources_are_named(make_project: MakeProject, tmp_path: Path) -
 def test_csv_keeps_codes_and_reads_what_is_plain(make_project: MakeProject) -> None:
     project = make_project({}, data={"time": None, "id": None})
     (project.root / "tables" / "rows.csv").write_text(
-        "zip,price,flag,when,note,bought\n02134,1.50,true,2024-01-01 10:00:00,\"a, b\",yes\n00501,NA,False,,,no\n"
+        'zip,price,flag,when,note,bought\n02134,1.50,true,2024-01-01 10:00:00,"a, b",yes\n00501,NA,False,,,no\n'
     )
     (batch,) = index_source(project, {}).batches
     assert {c.name: c.kind for c in batch.schema.columns} == {
