@@ -10,15 +10,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+from tasks.stage import crash_point
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 logger = logging.getLogger(__name__)
 
+HOME = "home"  # the name of the API that a process without a server serves itself, over the home's own database
 AUTOMATION = "trueup: mark runs without a heartbeat Crashed"
 HEARTBEAT_SECONDS = 30
 SILENCE_SECONDS = 90
@@ -52,6 +55,7 @@ def claimed(home: Path, api: str, server: str | None = None) -> Iterator[None]:
 
 def note_run(flow: Any, flow_run: Any, state: Any) -> None:
     """A Prefect hook for runs that begin: puts the run on this process's claim, if it holds one."""
+    crash_point("before-claim")
     file = _claim.get()
     if file is not None:
         file.write(f"{flow_run.id}\n")
@@ -69,7 +73,7 @@ def mark_killed_runs(home: Path, api: str) -> int:
     Runs that were recorded elsewhere are left for a command that uses that API. Nothing is imported, and nothing is
     asked, where no process died.
     """
-    marked = 0
+    marked, now, died = 0, datetime.now(UTC), False
     for head, path in _claims(home, dead=True):
         if head.get("api") != api:
             continue
@@ -80,7 +84,25 @@ def mark_killed_runs(home: Path, api: str) -> int:
             with get_client(sync_client=True) as client:
                 marked += sum(_mark(client, run) for run in runs if run)
         path.unlink(missing_ok=True)
+        died = True
+    if died and api == HOME and set(users_of(home, api)) <= {os.getpid()}:
+        marked += _mark_unclaimed(now)
     return marked
+
+
+def _mark_unclaimed(before: datetime) -> int:
+    """Mark what a process had made, but not claimed yet, when it died. Asked where nobody else records."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    unclaimed = {
+        "state": {"type": {"any_": ["PENDING", "RUNNING"]}},
+        "deployment_id": {"is_null_": True},
+        "expected_start_time": {"before_": before},
+    }
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(unclaimed))
+        return sum(_mark(client, str(run.id)) for run in found)
 
 
 def _mark(client: SyncPrefectClient, run: str) -> bool:

@@ -58,7 +58,7 @@ def local_api(home: Path) -> Iterator[str]:
     prepare_environment()
     from prefect.settings import get_current_settings, temporary_settings
 
-    from flows.crashes import claimed, mark_killed_runs
+    from flows.crashes import HOME, claimed, mark_killed_runs
 
     named = get_current_settings().api.url
     if named:
@@ -73,7 +73,7 @@ def local_api(home: Path) -> Iterator[str]:
     kept = server_status(home)
     if kept.url and _answers(kept.url, HEALTH_SECONDS):
         with temporary_settings({**ours, "api.url": kept.url}), claimed(home, "home", kept.url):
-            mark_killed_runs(home, "home")
+            mark_killed_runs(home, HOME)
             yield kept.url
         return
     from flows.recording import recording
@@ -85,9 +85,9 @@ def local_api(home: Path) -> Iterator[str]:
         temporary_settings(here),
         recording(folder, database) as url,
         temporary_settings({"api.url": url}),
-        claimed(home, "home"),
+        claimed(home, HOME),
     ):
-        mark_killed_runs(home, "home")
+        mark_killed_runs(home, HOME)
         yield url
 
 

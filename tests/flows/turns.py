@@ -14,6 +14,7 @@ from tests.flows.outcome import Outcome, flow_runs, read_outcome
 
 # In the order in which a turn comes by. The soak tries all of them, `make test` these.
 FIRST_TURN = {
+    "before-claim": True,
     "registry-made": False,
     "after-quarantine": False,
     "after-check": True,
