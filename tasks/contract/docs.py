@@ -8,6 +8,7 @@ that look like them. It can crash on what expectations return: that is logged an
 from __future__ import annotations
 
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,20 @@ def build_data_docs(
         return None
     try:
         with quiet():
-            return _build(project, contract, table, result)
+            try:
+                return _build(project, contract, table, result)
+            except ValueError:  # a file that a killed process left half-written cannot be read: made anew
+                _remove(project.folder / "data_docs", stem(table.batch, result.contract))
+                return _build(project, contract, table, result)
     except Exception as error:  # noqa: BLE001 - an extra: its failure is told, and decides nothing
         _log.warning("Data Docs for %s of %s: %s: %s", table.batch, project.name, type(error).__name__, error)
         return None
+
+
+def _remove(folder: Path, name: str) -> None:
+    for place in ("expectations", "results"):
+        shutil.rmtree(folder / place / name, ignore_errors=True)
+        (folder / place / f"{name}.json").unlink(missing_ok=True)
 
 
 def _build(project: LoadedProject, contract: ContractSpec, table: TableRef, result: ContractResult) -> Path:

@@ -104,6 +104,18 @@ def test_data_docs_show_a_sample_and_are_harmless(check, caplog):
     assert build_data_docs(again.project, again.contract, again.table, again.result) is not None
 
 
+def test_data_docs_that_a_killed_process_left_half_written_are_made_anew(check, caplog):
+    checked = check(RULES, HOSTILE)
+    with caplog.at_level(logging.WARNING):
+        page = build_data_docs(checked.project, checked.contract, checked.table, checked.result)
+        for path in (checked.project.folder / "data_docs").rglob("*.*"):
+            if path.is_file():
+                path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        again = build_data_docs(checked.project, checked.contract, checked.table, checked.result)
+    assert again is not None and again != page and again.read_text().rstrip().endswith("</html>")
+    assert caplog.records == []
+
+
 def test_data_docs_that_fail_are_a_warning_and_can_be_switched_off(check, world, caplog, monkeypatch):
     checked = check(RULES, HOSTILE)
     monkeypatch.setattr("tasks.contract.docs._sample", lambda *_: 1 / 0)
