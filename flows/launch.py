@@ -20,6 +20,8 @@ from tasks.config import find_home, find_project_file, project_root
 from tasks.errors import ConfigError, InfrastructureError
 
 with untracked_import(), uncollected_imports():
+    # Before Prefect: skops looks for the home of SciPy's functions in all modules, in the order of their import.
+    import scipy.special  # noqa: F401 - the models bring it anyway, but later
     from prefect import Flow
     from prefect.context import FlowRunContext
     from prefect.exceptions import ParameterBindError, ParameterTypeError, PrefectException
