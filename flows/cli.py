@@ -27,6 +27,48 @@ STEPS = {
     "monitor": "look at scored batches: labels, performance, drift, health",
 }
 
+DECISIONS = {
+    "approve": "release a version that waits for a person",
+    "reject": "refuse a version",
+    "promote": "release a version whose gates passed, or overrule them",
+    "rollback": "make an earlier champion the champion again (default: the one before)",
+}
+FOLDER = {"folder": {"metavar": "DIR"}}
+ANSWERS: dict[str, tuple[str, str, dict[str, dict[str, Any]]]] = {
+    "history": (
+        "flows.history:tell_history",
+        "tell every decision about a project's models, or who was champion at a time",
+        {
+            "--at": {"metavar": "DATE", "default": None, "help": "who was champion then: an ISO date or time"},
+            "--verify": {"action": "store_true", "help": "check that no row of the ledger was changed"},
+            "--limit": {"metavar": "N", "type": int, "default": None, "help": "the newest N decisions only"},
+        },
+    ),
+    "explain": (
+        "flows.explain:explain",
+        "explain the score of one row: from its raw values through features to the decision",
+        {
+            "--row": {"metavar": "ID", "required": True, "help": "its id, or its position where there is no id column"},
+            "--batch": {"metavar": "KEY", "default": None, "help": "the batch it was scored in (default: the newest)"},
+        },
+    ),
+    "reproduce": (
+        "flows.reproduce:reproduce",
+        "train a version again from what was recorded, and say whether it is the same",
+        {"version": {"type": int, "help": "the model's version"}},
+    ),
+    "backup": ("flows.backup:back_up", "copy everything that is kept into a new folder under DIR, checksummed", FOLDER),
+    "restore": ("flows.backup:restore", "put a backup into an empty home, after checking it", FOLDER),
+    "prune": (
+        "flows.prune:prune",
+        "remove old files and models that nothing refers to",
+        {
+            "--keep": {"metavar": "N", "type": int, "required": True, "help": "how many of the newest to keep of each"},
+            "--dry-run": {"action": "store_true", "help": "only say what would go"},
+        },
+    ),
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Parse, act, and exit with the code that DESIGN and `--help` state."""
@@ -72,7 +114,8 @@ def make_parser() -> argparse.ArgumentParser:
             if name != "train":
                 step.add_argument("--batch", metavar="KEY", help="this batch only, such as 2013-04")
             step.set_defaults(act=_step)
-    _add_release(commands)
+    _add_decisions(commands)
+    _add_answers(commands)
     schema = commands.add_parser("schema", help="print the JSON Schema of a project file, for editors")
     schema.set_defaults(act=_schema)
     for name, text, act in (
@@ -88,14 +131,29 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_release(commands: Any) -> None:
-    text = "approve, reject, promote or roll back a version"
-    release = commands.add_parser("release", help=text, description=text[0].upper() + text[1:] + ".")
-    release.add_argument("action", choices=["approve", "reject", "promote", "rollback"])
-    release.add_argument("project")
-    release.add_argument("version", type=int)
-    release.add_argument("--reason", required=True, help="why; kept in the ledger")
-    release.set_defaults(act=_release)
+def _add_decisions(commands: Any) -> None:
+    """What a person decides about a version."""
+    for action, text in DECISIONS.items():
+        decision = commands.add_parser(action, help=text, description=text[0].upper() + text[1:] + ".")
+        decision.add_argument("project")
+        optional = {"nargs": "?", "default": None} if action == "rollback" else {}
+        decision.add_argument("version", type=int, help="the model's version", **optional)
+        decision.add_argument("--reason", required=True, help="why; kept in the ledger")
+        if action == "promote":
+            decision.add_argument(
+                "--override", action="store_true", help="overrule gates that did not pass; loudly kept"
+            )
+        decision.set_defaults(act=_decide)
+
+
+def _add_answers(commands: Any) -> None:
+    """Commands that answer a question, or look after the home: each a function of its own module."""
+    for name, (module, text, arguments) in ANSWERS.items():
+        answer = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        answer.add_argument("project")
+        for argument, settings in arguments.items():
+            answer.add_argument(argument, **settings)
+        answer.set_defaults(act=_answer, answered_by=module)
 
 
 def _prepare(project: str | None) -> Path:
@@ -162,19 +220,40 @@ def _step(options: argparse.Namespace) -> int:
     return report.exit_code
 
 
-def _release(options: argparse.Namespace) -> int:
+def _decide(options: argparse.Namespace) -> int:
     if len(options.reason.strip()) < 3:
         raise ConfigError("--reason: expected a few words that will still make sense in a year.")
     home = _prepare(options.project)
     if not home.exists() and not os.environ.get("TRUEUP_DATABASE_URL"):
         raise ConfigError(
-            f"version {options.version}: nothing was trained yet, {home} is not there. "
+            f"{options.command}: nothing was trained yet, {home} is not there. "
             f"Train first: trueup run {options.project}; or check TRUEUP_HOME."
         )
     from flows.release import release
 
-    print(release(options.project, options.version, options.action, options.reason.strip()))
+    print(
+        release(
+            project=options.project,
+            version=options.version,
+            action=options.command,
+            reason=options.reason.strip(),
+            override=getattr(options, "override", False),
+        )
+    )
     return 0
+
+
+def _answer(options: argparse.Namespace) -> int:
+    import importlib
+
+    _prepare(options.project)
+    _show_progress()
+    module, _, function = options.answered_by.partition(":")
+    apart = ("command", "act", "answered_by")
+    wanted = {name: value for name, value in vars(options).items() if name not in apart}
+    answer = getattr(importlib.import_module(module), function)(**wanted)
+    _print_report(answer)
+    return int(answer.exit_code)
 
 
 def _schema(options: argparse.Namespace) -> int:

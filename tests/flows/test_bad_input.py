@@ -170,10 +170,10 @@ def check_unwritten(shop: Shop) -> None:
         (("run", "flights", "--set", "name=Flights!"), ["name", "lower-case", "'Flights!'"]),
         (("score", "flights", "--batch", "2099-01"), ["batch '2099-01'", "2013-12"]),
         (("validate", "flights", "--batch", "2099-01"), ["batch '2099-01'", "2013-12"]),
-        (("release", "rollback", "flights", "1", "--reason", "x"), ["--reason", "few words"]),
-        (("release", "approve", "flights", "one", "--reason", "because"), ["invalid int value: 'one'"]),
-        (("release", "approve", "flights", "0", "--reason", "because"), ["version 0", "nothing was trained"]),
-        (("release", "approve", "flights", "3", "--reason", "because"), ["version 3", "TRUEUP_HOME"]),
+        (("rollback", "flights", "1", "--reason", "x"), ["--reason", "few words"]),
+        (("approve", "flights", "one", "--reason", "because"), ["invalid int value: 'one'"]),
+        (("approve", "flights", "0", "--reason", "because"), ["version 0", "nothing was trained"]),
+        (("approve", "flights", "3", "--reason", "because"), ["version 3", "TRUEUP_HOME"]),
     ],
 )
 def test_a_wrong_command_is_a_usage_error(

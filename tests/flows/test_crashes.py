@@ -63,7 +63,7 @@ def test_two_at_once_have_one_outcome(
     both_at_once(forks, home, ("run", shop, *SECOND), ("train", shop, *SECOND))
     assert read_outcome(home) == undisturbed[1]
 
-    back = ("release", "rollback", shop, "1", "--reason", "the second one is worse")
+    back = ("rollback", shop, "1", "--reason", "the second one is worse")
     commands = [forks.start(*back, TRUEUP_HOME=str(home)) for _ in range(2)]
     ended = sorted((forks.wait(command) for command in commands), key=lambda e: e.code)
     assert [e.code for e in ended] == [0, 2], ended

@@ -259,7 +259,7 @@ def test_a_person_decides(bench: Bench) -> None:
     report = run(bench.file, LATER)
     assert bench.champion() is None
     assert report.exit_code == 0
-    assert f"trueup release approve {bench.file} 1 --reason" in said(report), report
+    assert f"trueup approve {bench.file} 1 --reason" in said(report), report
     assert release(bench.file, 1, "approve", "looked at it") == f"{bench.name}: version 1 is champion."
     assert bench.champion() == 1
     report = bench.turn()
@@ -270,7 +270,7 @@ def test_a_person_decides(bench: Bench) -> None:
         gates={"champion": {"margin": 0.5}},
     )  # fmt: skip
     report = bench.turn()
-    assert f"trueup release approve {bench.file} 2 --reason" in said(report), report
+    assert f"trueup approve {bench.file} 2 --reason" in said(report), report
     trained = bench.newest("train").payload
     assert trained["compared_with"] == 1
     assert trained["comparison"]["other"] == "champion"
@@ -356,7 +356,7 @@ def test_a_leak_that_became_champion_can_be_replaced(bench: Bench) -> None:
     trained = bench.newest("train")
     assert (trained.outcome, bench.champion()) == ("hold", 1), "a file's edit alone releases nothing"
     assert "reads 'refund', which the project file no longer allows" in said(report), report
-    assert "trueup release promote" in said(report), report
+    assert "trueup promote" in said(report), report
     release(bench.file, 2, "promote", "refund is known only afterwards")
     assert bench.champion() == 2
 

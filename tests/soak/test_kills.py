@@ -246,7 +246,7 @@ def test_a_home_that_cannot_be_written_to(
             ("monitor", shop),
         ):
             fails_in_words(forks.run(*command, TRUEUP_HOME=str(disk / "home")))
-        fails_in_words(forks.run("release", "rollback", shop, "1", "--reason", "none", TRUEUP_HOME=str(disk / "home")))
+        fails_in_words(forks.run("rollback", shop, "1", "--reason", "none", TRUEUP_HOME=str(disk / "home")))
         change("rw")
         finish(forks, shop, disk / "home", SECOND, undisturbed[1])
 
