@@ -27,6 +27,7 @@ from tasks.data.snapshot import load_training_rows
 from tasks.data.split import split_rows
 from tasks.errors import ConfigError, DataError, InfrastructureError
 from tasks.evaluation.challenger import evaluate_challenger
+from tasks.evaluation.contender import Contender
 from tasks.evaluation.plots import draw_plots
 from tasks.evaluation.verdict import judge_challenger
 from tasks.files import scratch_folder
@@ -123,9 +124,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
         rows,
         split,
         spec,
-        champion=champion.estimator if champion else None,
-        champion_features=champion.features if champion else None,
-        champion_threshold=champion.threshold if champion else None,
+        champion=_contender(champion) if champion else None,
         champion_unseen=_unseen(champion, rows, split),
     )
     with scratch_folder(workspace.scratch) as folder:
@@ -191,6 +190,10 @@ def _find_champion(workspace: Workspace) -> tuple[Served | None, str]:
         names = ", ".join(map(repr, forbidden))
         return champion, f"withdrawn: reads {names}, which the project file no longer allows as a feature"
     return champion, "compared"
+
+
+def _contender(served: Served) -> Contender:
+    return Contender(served.estimator, served.features, served.threshold, served.classes)
 
 
 def _unseen(champion: Served | None, rows: TrainingFrame, split: Split) -> NDArray[np.bool_] | None:

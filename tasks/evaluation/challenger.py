@@ -6,13 +6,13 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.config import Project
+from tasks.evaluation.contender import Contender, predict_contender, predict_like
 from tasks.evaluation.curves import draw_curves
 from tasks.evaluation.importance import measure_importance
 from tasks.results import Comparison, Evaluation, FittedModel, MetricValue, Split, TrainingFrame
@@ -20,10 +20,11 @@ from tasks.stage import stage
 from tasks.stats.comparison import compare, rows_for_power
 from tasks.stats.intervals import Blocks, Replicates, block_rows, deal_rows, replicate, two_sided
 from tasks.stats.metrics import METRICS, Array, Metric, OperatingPoint, find_metric
-from tasks.stats.prediction import predict_constant, predict_rows
+from tasks.stats.prediction import predict_constant
 
 log = logging.getLogger(__name__)
 INTERVAL_CONFIDENCE = 0.95
+Positions = Sequence[int] | NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -50,85 +51,114 @@ def evaluate_test_rows(
     split: Split,
     spec: Project,
     *,
-    champion: Any | None = None,
-    champion_features: Sequence[str] | None = None,
-    champion_threshold: float | None = None,
+    champion: Contender | None = None,
     champion_unseen: NDArray[np.bool_] | None = None,
+    confidence: float | None = None,
     importance: bool = True,
 ) -> Evaluation:
-    """Judge `model` on the rows of `split.test`, and on no others.
+    """Judge a model that was just fitted on the rows of `split.test`, and on no others; see `evaluate_stored`."""
+    return evaluate_stored(
+        Contender.of(model),
+        frame,
+        split.test,
+        frame.target.iloc[list(split.fit)].to_numpy(),
+        spec,
+        metric=model.metric,
+        blocks=split.blocks,
+        champion=champion,
+        champion_unseen=champion_unseen,
+        confidence=confidence,
+        importance=importance,
+    )
 
-    `champion` is its estimator; `champion_features` the columns that it reads (default: the names it was fitted
-    with, else the challenger's) and `champion_threshold` its own decision threshold. The two are compared on the
-    test rows that `champion_unseen` (n_test,) marks as outside the champion's own fit and search; None marks all.
+
+def evaluate_stored(
+    challenger: Contender,
+    rows: TrainingFrame,
+    positions: Positions,
+    fit_target: Array,
+    spec: Project,
+    *,
+    metric: str | None = None,
+    blocks: Sequence[str] | None = None,
+    champion: Contender | None = None,
+    champion_unseen: NDArray[np.bool_] | None = None,
+    confidence: float | None = None,
+    importance: bool = False,
+) -> Evaluation:
+    """Judge any fitted model on the rows at `positions` (n,) of `rows`, and on no others.
+
+    `fit_target` (m,) are the labels, written as in `rows.target`, that the trivial prediction is made of: those of
+    the rows that the challenger was fitted on. `metric` is the one that gates compare; None takes the project's.
+    `blocks` names for each position the day or group whose rows are not independent; None where all are.
+    `champion` is compared on the rows that `champion_unseen` (n,) marks as outside its own fit and search; None marks
+    all. `confidence` is that of each one-sided bound by itself; None takes `gates.champion.confidence`.
+
     Where the challenger or the champion cannot be judged, the Evaluation says why in `problem` or
     `champion_problem`, its numbers are nan or absent, and no gate passes on them; nothing is raised for it.
     ConfigError where the task has no such metric.
     """
-    metric = find_metric(model.metric, model.task)
-    positions = np.asarray(split.test, dtype=np.int64)
-    rows, y = frame.frame.iloc[positions], frame.target.iloc[positions].to_numpy()
-    problem = _find_problem(frame, split, y)
+    chosen = find_metric(metric or spec.train.metric, rows.task)
+    at_level = spec.gates.champion.confidence if confidence is None else confidence
+    places = np.asarray(positions, dtype=np.int64)
+    frame, y = rows.frame.iloc[places], rows.target.iloc[places].to_numpy()
+    problem = _find_problem(rows, y, blocks)
     if problem:
-        return _unjudged(problem, metric, spec, len(positions))
-    prediction, problem = _predict(model.estimator, rows, model.features, model.task)
+        return _unjudged(problem, chosen, spec, len(places))
+    prediction, problem = predict_contender(challenger, frame, rows)
     if prediction is None:
-        return _unjudged(f"the challenger cannot be judged on its test rows: {problem}", metric, spec, len(positions))
+        return _unjudged(f"the challenger cannot be judged on its test rows: {problem}", chosen, spec, len(places))
 
-    test = _TestRows(y, _make_blocks(frame, split, spec), y if model.task != "regression" else None)
-    at = _operating_point(model.threshold, spec)
+    test = _TestRows(y, _make_blocks(blocks, len(y), rows, spec), y if rows.task != "regression" else None)
+    at = _operating_point(challenger.threshold, spec)
     replicates = {
         m.name: test.replicate(m, prediction, at)
         for m in METRICS.values()
-        if m is metric or (model.task in m.tasks and (m.needs != "costs" or spec.train.costs))
+        if m is chosen or (rows.task in m.tasks and (m.needs != "costs" or spec.train.costs))
     }
-    own = replicates[metric.name]
-    y_fit = frame.target.iloc[list(split.fit)].to_numpy()
-    trivial = test.replicate(metric, _trivial_prediction(metric, y_fit, len(y), at), at)
-    gained = compare(metric, own, trivial, spec.gates.champion.confidence).gain
+    own = replicates[chosen.name]
+    trivial = test.replicate(chosen, _trivial_prediction(chosen, fit_target, len(y), at), at)
+    gained = compare(chosen, own, trivial, at_level).gain
     against_champion, champion_value, champion_problem = None, None, ""
     if champion is not None:
-        columns = champion_features or getattr(champion, "feature_names_in_", None)
-        features = tuple(model.features if columns is None else columns)
-        theirs, champion_problem = _predict(champion, rows, features, model.task)
+        theirs, champion_problem = predict_contender(champion, frame, rows)
         keep = np.ones(len(y), bool) if champion_unseen is None else np.asarray(champion_unseen, bool)
-        if theirs is not None and not _covers(y[keep], frame):
+        if theirs is not None and not _covers(y[keep], rows):
             champion_problem = f"it has seen all but {keep.sum():,} of the {len(y):,} test rows, too few to compare on"
         elif theirs is not None:
             shared = test if keep.all() else test.take(keep)
-            their_point = at if champion_threshold is None else _operating_point(champion_threshold, spec)
-            champion_own = shared.replicate(metric, theirs[keep], their_point)
-            champion_value = _value(metric, champion_own, shared.blocks)
-            mine = own if keep.all() else shared.replicate(metric, prediction[keep], at)
+            champion_own = shared.replicate(chosen, theirs[keep], _operating_point(champion.threshold, spec))
+            champion_value = _value(chosen, champion_own, shared.blocks)
+            mine = own if keep.all() else shared.replicate(chosen, prediction[keep], at)
             margin = spec.gates.champion.margin
-            against_champion = _compare(metric, mine, champion_own, shared, "champion", margin, spec)
+            against_champion = _compare(chosen, mine, champion_own, shared, "champion", margin, at_level)
     return Evaluation(
         rows=len(y),
-        blocks=None if split.blocks is None else test.blocks.count,
+        blocks=None if blocks is None else test.blocks.count,
         metrics=tuple(_value(METRICS[name], r, test.blocks) for name, r in replicates.items()),
-        baseline=_value(metric, trivial, test.blocks),
+        baseline=_value(chosen, trivial, test.blocks),
         champion=champion_value,
-        curves=draw_curves(y, prediction, model.task),
-        importance=_importance(model, metric, rows, y, at, spec) if importance else {},
-        metric_name=metric.name,
+        curves=draw_curves(y, prediction, rows.task),
+        importance=_importance(challenger, rows, frame, y, chosen, at, spec.train.seed) if importance else {},
+        metric_name=chosen.name,
         block_unit=test.blocks.describe(),
         against_baseline=_compare(
-            metric, own, trivial, test, "constant prediction", gained - spec.gates.beat_baseline_by, spec
+            chosen, own, trivial, test, "constant prediction", gained - spec.gates.beat_baseline_by, at_level
         ),
         against_champion=against_champion,
         champion_problem=champion_problem,
     )
 
 
-def _find_problem(frame: TrainingFrame, split: Split, y: Array) -> str:
+def _find_problem(frame: TrainingFrame, y: Array, blocks: Sequence[str] | None) -> str:
     if len(y) == 0:
         return "there is no test row"
     if pd.isna(y).any():
         return f"{int(pd.isna(y).sum()):,} of {len(y):,} test rows have no label"
     if frame.task != "regression" and len(np.unique(y)) < len(frame.classes):
         return f"the {len(y):,} test rows hold {len(np.unique(y))} of the target's {len(frame.classes)} classes"
-    if split.blocks is not None and len(split.blocks) != len(y):
-        return f"the split names blocks for {len(split.blocks):,} of {len(y):,} test rows"
+    if blocks is not None and len(blocks) != len(y):
+        return f"the split names blocks for {len(blocks):,} of {len(y):,} test rows"
     return ""
 
 
@@ -153,32 +183,10 @@ def _covers(y: Array, frame: TrainingFrame) -> bool:
     return len(np.unique(y)) == len(frame.classes) if frame.task != "regression" else len(y) > 0
 
 
-def _predict(estimator: Any, rows: pd.DataFrame, features: Sequence[str], task: Any) -> tuple[Array | None, str]:
-    """Predictions, or None and why there are none."""
-    missing = [name for name in features if name not in rows.columns]
-    if missing:
-        return None, f"it reads column {missing[0]!r}, which the test rows do not have"
-    try:
-        prediction = predict_rows(estimator, rows[list(features)], task)
-    except Exception as error:  # whatever a model raises is evidence against it, and holds the release
-        log.exception("a model failed on the test rows")
-        return None, f"it fails on them with {type(error).__name__}: {_first_line(error)}"
-    if len(prediction) != len(rows):
-        return None, f"it gives {len(prediction):,} predictions for {len(rows):,} rows"
-    if not np.isfinite(prediction).all():
-        return None, f"{int((~np.isfinite(prediction)).sum()):,} of its predictions are not finite numbers"
-    return prediction, ""
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else "no message"
-
-
-def _make_blocks(frame: TrainingFrame, split: Split, spec: Project) -> Blocks:
-    if split.blocks is None:
-        return deal_rows(len(split.test), spec.train.seed)
-    return block_rows(split.blocks, "days" if frame.group is None else "groups")
+def _make_blocks(blocks: Sequence[str] | None, rows: int, frame: TrainingFrame, spec: Project) -> Blocks:
+    if blocks is None:
+        return deal_rows(rows, spec.train.seed)
+    return block_rows(blocks, "days" if frame.group is None else "groups")
 
 
 def _operating_point(threshold: float | None, spec: Project) -> OperatingPoint:
@@ -212,9 +220,8 @@ def _value(metric: Metric, replicates: Replicates, blocks: Blocks) -> MetricValu
 
 
 def _compare(
-    metric: Metric, own: Replicates, other: Replicates, test: _TestRows, name: str, shift: float, spec: Project
+    metric: Metric, own: Replicates, other: Replicates, test: _TestRows, name: str, shift: float, confidence: float
 ) -> Comparison:
-    confidence = spec.gates.champion.confidence
     difference = compare(metric, own, other, confidence)
     return Comparison(
         metric=metric.name,
@@ -233,12 +240,20 @@ def _compare(
 
 
 def _importance(
-    model: FittedModel, metric: Metric, rows: pd.DataFrame, y: Array, at: OperatingPoint, spec: Project
+    challenger: Contender,
+    rows: TrainingFrame,
+    frame: pd.DataFrame,
+    y: Array,
+    metric: Metric,
+    at: OperatingPoint,
+    seed: int,
 ) -> dict[str, float]:
-    def score(frame: pd.DataFrame) -> Array:
-        return predict_rows(model.estimator, frame, model.task)
+    def score(sample: pd.DataFrame) -> Array:
+        prediction = predict_like(challenger, sample, rows)
+        assert prediction is not None  # it predicted these rows before
+        return prediction
 
-    return measure_importance(score, metric, rows[list(model.features)], y, at, spec.train.seed)
+    return measure_importance(score, metric, frame[list(challenger.features)], y, at, seed)
 
 
 @stage("evaluate")
@@ -247,19 +262,11 @@ def evaluate_challenger(
     frame: TrainingFrame,
     split: Split,
     spec: Project,
-    champion: Any | None = None,
-    champion_features: Sequence[str] | None = None,
-    champion_threshold: float | None = None,
+    champion: Contender | None = None,
     champion_unseen: NDArray[np.bool_] | None = None,
+    confidence: float | None = None,
 ) -> Evaluation:
     """The challenger on its test rows; see `evaluate_test_rows`."""
     return evaluate_test_rows(
-        model,
-        frame,
-        split,
-        spec,
-        champion=champion,
-        champion_features=champion_features,
-        champion_threshold=champion_threshold,
-        champion_unseen=champion_unseen,
+        model, frame, split, spec, champion=champion, champion_unseen=champion_unseen, confidence=confidence
     )

@@ -12,7 +12,8 @@ import pytest
 from sklearn import metrics as sk
 from sklearn.dummy import DummyClassifier
 
-from tasks.evaluation.challenger import evaluate_challenger, evaluate_test_rows
+from tasks.evaluation.challenger import evaluate_challenger, evaluate_stored, evaluate_test_rows
+from tasks.evaluation.contender import Contender
 from tasks.results import Evaluation, to_json
 from tests.evaluation.rows import FEATURES, fit_model, make_frame, make_spec, make_split, wrap
 
@@ -103,9 +104,7 @@ def test_the_champion_is_scored_on_the_same_rows_with_its_own_features_and_thres
         frame,
         split,
         make_spec(),
-        champion=champion.estimator,
-        champion_features=("size",),
-        champion_threshold=0.7,
+        champion=Contender(champion.estimator, ("size",), 0.7),
     )
     test = list(split.test)
     p = champion.estimator.predict_proba(frame.frame.iloc[test][["size"]])[:, 1]
@@ -116,11 +115,6 @@ def test_the_champion_is_scored_on_the_same_rows_with_its_own_features_and_thres
     assert evaluation.against_champion.gain == pytest.approx(gain)
     assert evaluation.against_champion.low < gain < evaluation.against_champion.high
     assert evaluation.against_champion.rows_needed is not None
-    # without a list, the names that it was fitted with
-    again = evaluate_test_rows(
-        fit_model(frame, split), frame, split, make_spec(), champion=champion.estimator, importance=False
-    )
-    assert again.champion is not None
 
 
 class Broken:
@@ -152,7 +146,9 @@ def test_a_model_that_breaks_is_reported_and_not_raised(how: str, said: str) -> 
     as_challenger = evaluate_test_rows(wrap(Broken(how)), frame, split, make_spec())
     assert said in as_challenger.problem
     assert math.isnan(as_challenger.metric("average_precision").value)
-    as_champion = evaluate_test_rows(fit_model(frame, split), frame, split, make_spec(), champion=Broken(how))
+    as_champion = evaluate_test_rows(
+        fit_model(frame, split), frame, split, make_spec(), champion=Contender(Broken(how), FEATURES)
+    )
     assert said in as_champion.champion_problem
     assert as_champion.against_champion is None
     assert as_champion.champion is None
@@ -163,7 +159,7 @@ def test_a_champion_whose_column_is_gone_is_reported() -> None:
     split = make_split(frame)
     model = fit_model(frame, split)
     evaluation = evaluate_test_rows(
-        model, frame, split, make_spec(), champion=model.estimator, champion_features=("size", "weight")
+        model, frame, split, make_spec(), champion=Contender(model.estimator, ("size", "weight"))
     )
     assert "column 'weight'" in evaluation.champion_problem
 
@@ -227,8 +223,7 @@ def test_rows_that_the_champion_has_seen_do_not_compare() -> None:
         frame,
         split,
         make_spec(),
-        champion=champion.estimator,
-        champion_features=("size",),
+        champion=Contender.of(champion),
         champion_unseen=unseen,
     )
     test = np.asarray(split.test)[unseen]
@@ -239,8 +234,36 @@ def test_rows_that_the_champion_has_seen_do_not_compare() -> None:
     assert evaluation.against_champion.rows == 600
     assert evaluation.rows == 1200
     nothing = evaluate_challenger(
-        model, frame, split, make_spec(), champion=champion.estimator, champion_features=("size",),
+        model, frame, split, make_spec(), champion=Contender.of(champion),
         champion_unseen=np.zeros(len(split.test), bool),
     )  # fmt: skip
     assert nothing.against_champion is None
     assert "it has seen all but 0 of the 1,200 test rows" in nothing.champion_problem
+
+
+def test_a_stored_model_is_judged_as_the_one_that_was_just_fitted() -> None:
+    frame = make_frame()
+    split = make_split(frame)
+    model, champion = fit_model(frame, split, threshold=0.4), fit_model(frame, split, features=("size",))
+    fresh = evaluate_test_rows(model, frame, split, make_spec(), champion=Contender.of(champion))
+    fit_target = frame.target.iloc[list(split.fit)].to_numpy()
+    stored = evaluate_stored(
+        Contender.of(model), frame, split.test, fit_target, make_spec(), metric=model.metric, blocks=split.blocks,
+        champion=Contender.of(champion), importance=True,
+    )  # fmt: skip
+    assert to_json(stored) == to_json(fresh)
+
+
+def test_each_one_sided_bound_is_at_the_confidence_that_is_asked() -> None:
+    frame = make_frame()
+    split = make_split(frame)
+    model, champion = fit_model(frame, split), fit_model(frame, split, features=("size",))
+    usual, strict = (
+        evaluate_test_rows(model, frame, split, make_spec(), champion=Contender.of(champion), confidence=level)
+        for level in (None, 0.99)
+    )
+    for name in ("against_baseline", "against_champion"):
+        one, other = getattr(usual, name), getattr(strict, name)
+        assert (one.confidence, other.confidence) == (0.95, 0.99)
+        assert other.low < one.low < one.gain == other.gain < one.high < other.high
+        assert other.rows_needed > one.rows_needed

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tasks.evaluation import gates as gates_module
 from tasks.evaluation.challenger import evaluate_test_rows
+from tasks.evaluation.contender import Contender
 from tasks.evaluation.verdict import EXPECTED, decide, judge_challenger
 from tasks.results import Evaluation, GateResult, Soundness
 from tests.evaluation.rows import fit_model, make_frame, make_spec, make_split, wrap
@@ -104,7 +105,7 @@ def evaluation() -> Evaluation:
     frame = make_frame()
     split = make_split(frame)
     model = fit_model(frame, split)
-    return evaluate_test_rows(model, frame, split, make_spec(), champion=model.estimator, importance=False)
+    return evaluate_test_rows(model, frame, split, make_spec(), champion=Contender.of(model), importance=False)
 
 
 def first(evaluation: Evaluation) -> Evaluation:
@@ -129,9 +130,7 @@ def test_a_challenger_worse_than_the_champion_is_rejected() -> None:
     split = make_split(frame)
     champion = fit_model(frame, split)
     worse = fit_model(frame, split, features=("colour", "noise"))
-    evaluation = evaluate_test_rows(
-        worse, frame, split, make_spec(), champion=champion.estimator, champion_features=champion.features
-    )
+    evaluation = evaluate_test_rows(worse, frame, split, make_spec(), champion=Contender.of(champion))
     verdict = judge_challenger(evaluation, SOUND, make_spec(), "compared")
     assert (verdict.outcome, verdict.deciding) == ("reject", "champion")
     assert verdict.reason.startswith("Worse than the champion")
@@ -200,7 +199,7 @@ def test_no_number_of_a_comparison_may_be_missing(bad: str, where: str, which: s
     frame = make_frame(600)
     split = make_split(frame)
     model = fit_model(frame, split)
-    good = evaluate_test_rows(model, frame, split, make_spec(), champion=model.estimator, importance=False)
+    good = evaluate_test_rows(model, frame, split, make_spec(), champion=Contender.of(model), importance=False)
     comparison = getattr(good, f"against_{which}")
     evaluation = replace(good, **{f"against_{which}": replace(comparison, **{where: float(bad)})})
     assert judge_challenger(evaluation, SOUND, make_spec(), "compared").outcome != "promote"
