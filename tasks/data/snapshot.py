@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.config import LoadedProject
+from tasks.config import LoadedProject, TaskType
 from tasks.config.project import Data
 from tasks.data.fingerprint import Sum, hash_rows, sum_rows
 from tasks.data.source import Batch, table_of
@@ -27,10 +27,13 @@ def gather_training_rows(
     batches: Sequence[Batch],
     as_of: datetime | None,
     quarantined: Mapping[str, NDArray[np.int64]],
+    like: tuple[TaskType, Sequence[Any]] | None = None,
 ) -> TrainingFrame:
     """The rows of `batches` whose labels are known as of a moment, without those in quarantine, ordered by time.
 
-    Raises DataError where nothing can be learned from them, or where a column changes its type between batches.
+    With `like`, the task and classes of a model, labels are read as that model's: few rows need not show every
+    class, and rows with a label that it does not know are left out and counted. Raises DataError where nothing can be
+    learned from the rows, or where a column changes its type between batches.
     """
     data = project.spec.data
     check_columns(batches, data)
@@ -66,8 +69,16 @@ def gather_training_rows(
         order = [data.time, *([data.id] if data.id else [])]
         frame = frame.sort_values(order, kind="stable", ignore_index=True)
     labels = frame.pop(data.target)
-    target, task, classes = encode_labels(labels, data)
-    check_enough(target, classes, data.target)
+    if like is None:
+        target, task, classes = encode_labels(labels, data)
+        check_enough(target, classes, data.target)
+    else:
+        task, classes = like[0], tuple(like[1])
+        target = _read_labels(labels, task, classes)
+        readable = target.notna()
+        dropped["label that the model does not know"] = int((~readable).sum())
+        frame, target = frame[readable].reset_index(drop=True), target[readable].reset_index(drop=True)
+        target = target if task == "regression" else target.astype("int64")
     features = tuple(c for c in columns if c not in data.not_features)
     return TrainingFrame(
         frame=frame,
@@ -81,6 +92,13 @@ def gather_training_rows(
         batches=keys,
         dropped={reason: count for reason, count in dropped.items() if count},
     )
+
+
+def _read_labels(labels: pd.Series[Any], task: TaskType, classes: Sequence[Any]) -> pd.Series[Any]:
+    """Labels as a model takes them: the position of each in `classes`, or a number; missing where it is none."""
+    if task == "regression":
+        return pd.to_numeric(labels, errors="coerce").astype("float64")
+    return labels.map({label: position for position, label in enumerate(classes)}).astype("float64")
 
 
 def check_columns(batches: Sequence[Batch], data: Data) -> None:
@@ -130,6 +148,7 @@ def load_training_rows(
     batches: Sequence[Batch],
     as_of: datetime | None,
     quarantined: Mapping[str, NDArray[np.int64]],
+    like: tuple[TaskType, Sequence[Any]] | None = None,
 ) -> TrainingFrame:
-    """The snapshot that a model is trained on; see `gather_training_rows`."""
-    return gather_training_rows(project, batches, as_of, quarantined)
+    """The snapshot that a model is trained on, or judged on; see `gather_training_rows`."""
+    return gather_training_rows(project, batches, as_of, quarantined, like)

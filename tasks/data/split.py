@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks.config import LoadedProject, Project
-from tasks.data.fingerprint import hash_rows
+from tasks.data.seen import name_rows, share_names, test_salt
 from tasks.errors import DataError
 from tasks.results import Split, TrainingFrame
 from tasks.stage import stage
@@ -37,6 +35,15 @@ def split_training_rows(rows: TrainingFrame, project: LoadedProject) -> Split:
     return split
 
 
+def name_blocks(rows: TrainingFrame, positions: Positions, spec: Project) -> tuple[str, ...] | None:
+    """Per position the group, or under a split by time the day, whose rows are not independent; else None."""
+    if rows.group is not None:
+        return tuple(str(g) for g in rows.group.to_numpy()[positions])
+    if spec.split_how != "time" or rows.time is None:
+        return None
+    return tuple(rows.time.iloc[positions].dt.tz_convert(spec.data.timezone).dt.strftime("%Y-%m-%d"))
+
+
 def _by_time(rows: TrainingFrame, project: LoadedProject) -> Split:
     spec = project.spec
     assert rows.time is not None
@@ -54,7 +61,7 @@ def _by_time(rows: TrainingFrame, project: LoadedProject) -> Split:
     if len(np.unique(when[before])) > 1:
         fit, calibration = _cut(when, before, 1 - spec.split.calibration)
     else:
-        inner = _shares(_names(rows, spec.data.id)[0].iloc[before], f"{spec.name}:{spec.train.seed}:calibration")
+        inner = share_names(name_rows(rows, spec.data.id)[0].iloc[before], f"{spec.name}:{spec.train.seed}:calibration")
         calibration, fit = before[inner < spec.split.calibration], before[inner >= spec.split.calibration]
     folds = []
     segments = _segments(when, fit, spec.split.folds + 1)
@@ -64,12 +71,8 @@ def _by_time(rows: TrainingFrame, project: LoadedProject) -> Split:
     if not folds and len(np.unique(when[fit])) > 1:
         folds = [_halves(when, fit)]
     elif not folds:
-        folds = _hashed_folds(rows, fit, _names(rows, spec.data.id)[0], spec)
-    blocks = (
-        tuple(str(g) for g in rows.group.to_numpy()[test])
-        if rows.group is not None
-        else tuple(days.dt.strftime("%Y-%m-%d").to_numpy()[test])
-    )
+        folds = _hashed_folds(rows, fit, name_rows(rows, spec.data.id)[0], spec)
+    blocks = name_blocks(rows, test, spec)
     first, last = local.iloc[test].min(), local.iloc[test].max()
     how = (
         f"by time: {len(test):,} test rows from {first:%Y-%m-%d} to {last:%Y-%m-%d}, "
@@ -80,16 +83,15 @@ def _by_time(rows: TrainingFrame, project: LoadedProject) -> Split:
 
 def _by_hash(rows: TrainingFrame, project: LoadedProject) -> Split:
     spec = project.spec
-    by_group = rows.group is not None
-    names, of = _names(rows, spec.data.id)
+    names, of = name_rows(rows, spec.data.id)
     seed = spec.train.seed
-    share = _shares(names, f"{spec.name}:test")  # not the seed: a test row stays one for life
+    share = share_names(names, test_salt(spec))
     test = np.flatnonzero(share < spec.split.test)
     rest = np.flatnonzero(share >= spec.split.test)
-    inner = _shares(names.iloc[rest], f"{spec.name}:{seed}:calibration")
+    inner = share_names(names.iloc[rest], f"{spec.name}:{seed}:calibration")
     calibration, fit = rest[inner < spec.split.calibration], rest[inner >= spec.split.calibration]
     folds = _hashed_folds(rows, fit, names, spec)
-    blocks = tuple(names.to_numpy()[test]) if by_group else None
+    blocks = name_blocks(rows, test, spec)
     how = f"by a hash of the {of}: {len(test):,} test, {len(calibration):,} calibration and {len(fit):,} fitting rows"
     return _make(fit, calibration, test, folds, how, blocks)
 
@@ -97,7 +99,7 @@ def _by_hash(rows: TrainingFrame, project: LoadedProject) -> Split:
 def _hashed_folds(
     rows: TrainingFrame, fit: Positions, names: pd.Series[Any], spec: Project
 ) -> list[tuple[Positions, Positions]]:
-    fold = np.floor(_shares(names.iloc[fit], f"{spec.name}:{spec.train.seed}:fold") * spec.split.folds)
+    fold = np.floor(share_names(names.iloc[fit], f"{spec.name}:{spec.train.seed}:fold") * spec.split.folds)
     folds = [(fit[fold != k], fit[fold == k]) for k in range(spec.split.folds)]
     folds = [f for f in folds if _has_classes(rows, f[0]) and _has_classes(rows, f[1])]
     if not folds:
@@ -105,32 +107,6 @@ def _hashed_folds(
             f"split: the {len(fit):,} fitting rows are too few for {spec.split.folds} folds with every class."
         )
     return folds
-
-
-def _names(rows: TrainingFrame, row_id: str | None) -> tuple[pd.Series[Any], str]:
-    """What a hash goes by, per row, and what it is: rows of one group stay together."""
-    if rows.group is not None:
-        return rows.group.astype(str), "group"
-    if row_id:
-        return rows.frame[row_id].astype(str), "id"
-    return _row_names(rows), "row content"
-
-
-def _shares(names: pd.Series[Any], salt: str) -> NDArray[np.float64]:
-    """A number in [0, 1) per name, the same for ever."""
-    key = hashlib.sha256(salt.encode()).hexdigest()[:16]
-    hashed = pd.util.hash_array(names.to_numpy(dtype=object), hash_key=key, categorize=True)
-    return np.asarray(hashed, np.uint64).astype(np.float64) / 2.0**64
-
-
-def _row_names(rows: TrainingFrame) -> pd.Series[Any]:
-    batch = pa.RecordBatch.from_pandas(rows.frame[list(rows.features)], preserve_index=False)
-    columns = []
-    for column in batch.columns:
-        plain = column.cast(pa.string()) if pa.types.is_large_string(column.type) else column
-        columns.append(plain)
-    batch = pa.RecordBatch.from_arrays(columns, names=list(rows.features))
-    return pd.Series(hash_rows(batch, list(rows.features)).astype(str))
 
 
 def _cut(when: Positions, positions: Positions, share: float) -> tuple[Positions, Positions]:
