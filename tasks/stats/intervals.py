@@ -111,15 +111,7 @@ def replicate(
     classes: Array | None = None,
 ) -> Replicates:
     """The metric on all rows and without each block. `classes` as in `count_effective`."""
-    if prediction.ndim == 1:  # sorted once: ranking metrics then need no sort for each block
-        order = np.argsort(prediction, kind="stable")
-        y, prediction, of_row = y[order], prediction[order], blocks.of_row[order]
-    else:
-        of_row = blocks.of_row
-    without = np.empty(blocks.count)
-    for block in range(blocks.count):
-        kept = of_row != block
-        without[block] = metric.compute(y[kept], prediction[kept], at)
+    without = metric.compute_without(y, prediction, blocks.of_row, blocks.count, at)
     return Replicates(metric.compute(y, prediction, at), without, count_effective(blocks, classes))
 
 

@@ -4,41 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.errors import ConfigError
+from tasks.stats import measures, ranking
+from tasks.stats.measures import AT_HALF, Array, Measure, OperatingPoint, Summed, mean_of
+from tasks.stats.ranking import Ranking, count_ties
 
-Array = NDArray[Any]
+__all__ = [
+    "AT_HALF",
+    "DEFAULT_METRIC",
+    "METRICS",
+    "UNDEFINED",
+    "Array",
+    "Metric",
+    "OperatingPoint",
+    "TaskType",
+    "count_ties",
+    "find_metric",
+]
+
 TaskType = Literal["binary", "multiclass", "regression"]
 UNDEFINED = float("nan")
+_INF = float("inf")
 
 
-@dataclass(frozen=True)
-class OperatingPoint:
-    """Where predictions become decisions, and what a wrong one costs (in any one unit; None where not stated)."""
-
-    threshold: float = 0.5
-    false_positive: float | None = None
-    false_negative: float | None = None
-
-    def decide(self, probability: Array) -> NDArray[np.bool_]:
-        """True where the positive class is decided: from the threshold upwards."""
-        return np.asarray(probability >= self.threshold)
+def _mean(y: Array, at: OperatingPoint) -> float:
+    return float(np.mean(y))
 
 
-AT_HALF = OperatingPoint()
-Measure = Callable[[Array, Array, OperatingPoint], float]
+def _median(y: Array, at: OperatingPoint) -> float:
+    return float(np.median(y))
+
+
+def _quantile(y: Array, at: OperatingPoint) -> float:
+    return float(np.quantile(y, at.quantile, method="inverted_cdf"))
+
+
+def _relative_median(y: Array, at: OperatingPoint) -> float:
+    """Half of the weights 1/|y| lie on either side of it."""
+    values = np.sort(y[y != 0])
+    if not len(values):
+        return UNDEFINED
+    weight = np.cumsum(1 / np.abs(values))
+    return float(values[np.searchsorted(weight, weight[-1] / 2)])
 
 
 @dataclass(frozen=True)
 class Metric:
     """A metric of one prediction per row.
 
-    `needs` says what it looks at: the predictions alone, the decisions made of them at a threshold, or those and
-    the costs of wrong ones. `limits` are the smallest and largest value that it can take.
+    `needs` says what it looks at: the predictions alone, the decisions made of them (at a threshold, or for the
+    likeliest class), or those and the costs of wrong ones. `limits` are the smallest and largest value that it can
+    take. With `unit` it is measured in the target's unit, or in that of the costs, and not on a scale of its own.
+    `constant` gives a regression's best prediction that is the same for all rows.
     """
 
     name: str
@@ -48,16 +69,26 @@ class Metric:
     measure: Measure
     needs: Literal["predictions", "decisions", "costs"] = "predictions"
     limits: tuple[float, float] = (0.0, 1.0)
+    unit: bool = False
+    constant: Callable[[Array, OperatingPoint], float] = _mean
 
     def compute(self, y: Array, prediction: Array, at: OperatingPoint = AT_HALF) -> float:
         """The metric on these rows.
 
-        For a binary task `y` is 0/1 (n,) and `prediction` the probability of the positive class (n,). nan where the
-        metric is not defined: no rows, a prediction that is not finite, one class only, or costs not stated.
+        Binary: `y` is 0/1 (n,) and `prediction` the probability of the positive class (n,). Multiclass: `y` holds
+        0..K-1 (n,) and `prediction` the probability of each class (n, K). Regression: values, both (n,). nan where
+        the metric is not defined: no rows, a prediction that is not finite, a class without a row where classes are
+        averaged or told apart, costs not stated, a value of 0 (MAPE), values that are all the same (R2).
         """
         if len(y) == 0 or not np.isfinite(prediction).all():
             return UNDEFINED
-        return float(self.measure(y, prediction, at))
+        return self.measure.whole(y, prediction, at)
+
+    def compute_without(self, y: Array, prediction: Array, of_row: Array, count: int, at: OperatingPoint) -> Array:
+        """The metric without each block of rows, (count,): `of_row` (n,) says which of 0..count-1 each row lies in."""
+        if len(y) == 0 or not np.isfinite(prediction).all():
+            return np.full(count, UNDEFINED)
+        return self.measure.without(y, prediction, at, of_row, count)
 
     def gain(self, value: float, other: float) -> float:
         """By how much `value` is better than `other`: positive is better, whatever the metric's direction."""
@@ -66,90 +97,54 @@ class Metric:
 
 def find_metric(name: str | None, task: TaskType) -> Metric:
     """The metric of that name, or the task's default; ConfigError where the task has no such metric."""
-    chosen = name or DEFAULT_METRIC.get(task)
-    metric = METRICS.get(chosen or "")
+    metric = METRICS.get(name or DEFAULT_METRIC[task])
     if metric is None or task not in metric.tasks:
-        fitting = ", ".join(m.name for m in METRICS.values() if task in m.tasks) or "none so far"
-        raise ConfigError(f"train.metric: {chosen!r} is no metric of a {task} target; expected one of: {fitting}.")
+        fitting = ", ".join(m.name for m in METRICS.values() if task in m.tasks)
+        raise ConfigError(f"train.metric: {name!r} is no metric of a {task} target; expected one of: {fitting}.")
     return metric
 
 
-def count_ties(y: Array, score: Array) -> tuple[Array, Array]:
-    """Positives and rows at each distinct score, in falling order of the score; both float64, (distinct scores,).
-
-    Equal scores are one group: no order within them is assumed. Rows that are sorted already cost one pass.
-    """
-    order = np.argsort(score, kind="stable")
-    sorted_score = score[order]
-    last = np.append(np.flatnonzero(sorted_score[1:] != sorted_score[:-1]), len(score) - 1)
-    positives = np.diff(np.cumsum(y[order], dtype=np.float64)[last], prepend=0.0)
-    rows = np.diff((last + 1).astype(np.float64), prepend=0.0)
-    return positives[::-1], rows[::-1]
-
-
-def _two_classes(measure: Measure) -> Measure:
-    """Not defined where only one class is there."""
-    return lambda y, p, at: measure(y, p, at) if y.min() != y.max() else UNDEFINED
-
-
-def _average_precision(y: Array, p: Array, at: OperatingPoint) -> float:
-    positives, rows = count_ties(y, p)
-    found = np.cumsum(positives)
-    return float(np.sum(positives * found / np.cumsum(rows)) / found[-1])
-
-
-def _roc_auc(y: Array, p: Array, at: OperatingPoint) -> float:
-    positives, rows = count_ties(y, p)
-    negatives = rows - positives
-    above = np.cumsum(positives) - 0.5 * positives  # a tie counts half
-    return float(np.sum(negatives * above) / (positives.sum() * negatives.sum()))
-
-
-def _log_loss(y: Array, p: Array, at: OperatingPoint) -> float:
-    smallest = np.finfo(np.float64).eps  # where scikit-learn clips
-    clipped = np.clip(p, smallest, 1 - smallest)
-    return float(-np.mean(np.where(y == 1, np.log(clipped), np.log1p(-clipped))))
-
-
-def _brier(y: Array, p: Array, at: OperatingPoint) -> float:
-    return float(np.mean((p - y) ** 2))
-
-
-def _accuracy(y: Array, p: Array, at: OperatingPoint) -> float:
-    return float(np.mean(at.decide(p) == (y == 1)))
-
-
-def _balanced_accuracy(y: Array, p: Array, at: OperatingPoint) -> float:
-    decided, actual = at.decide(p), y == 1
-    return float((decided[actual].mean() + (~decided[~actual]).mean()) / 2)
-
-
-def _f1(y: Array, p: Array, at: OperatingPoint) -> float:
-    decided, actual = at.decide(p), y == 1
-    return float(2 * np.sum(decided & actual) / (decided.sum() + actual.sum()))
-
-
-def _expected_cost(y: Array, p: Array, at: OperatingPoint) -> float:
-    if at.false_positive is None or at.false_negative is None:
-        return UNDEFINED
-    decided, actual = at.decide(p), y == 1
-    return float(at.false_positive * np.mean(decided & ~actual) + at.false_negative * np.mean(~decided & actual))
-
-
-_INF = float("inf")
+_BINARY: tuple[TaskType, ...] = ("binary",)
+_SEVERAL: tuple[TaskType, ...] = ("multiclass",)
+_CLASSES: tuple[TaskType, ...] = ("binary", "multiclass")
+_VALUES: tuple[TaskType, ...] = ("regression",)
+_PRECISION = Ranking(ranking.average_precision, ranking.average_precision_without)
+_AUC = Ranking(ranking.roc_auc, ranking.roc_auc_without)
+_RECALL = Summed(measures.tally_classes, measures.mean_recall)
+_F1 = Summed(measures.tally_classes, measures.positive_f1)
+_MEAN_F1 = Summed(measures.tally_classes, measures.mean_f1)
+_R2 = Summed(measures.tally_variance, measures.explained)
+_POSITIVE = (0.0, _INF)
 METRICS: dict[str, Metric] = {
     m.name: m
     for m in (
-        Metric("average_precision", "average precision", ("binary",), True, _two_classes(_average_precision)),
-        Metric("roc_auc", "ROC AUC", ("binary",), True, _two_classes(_roc_auc)),
-        Metric("log_loss", "log loss", ("binary",), False, _log_loss, limits=(0.0, _INF)),
-        Metric("brier", "Brier score", ("binary",), False, _brier),
-        Metric("accuracy", "accuracy", ("binary",), True, _accuracy, "decisions"),
+        Metric("average_precision", "average precision", _BINARY, True, _PRECISION),
+        Metric("average_precision_macro", "macro average precision", _SEVERAL, True, _PRECISION),
+        Metric("roc_auc", "ROC AUC", _BINARY, True, _AUC),
+        Metric("roc_auc_ovr", "ROC AUC one-vs-rest", _SEVERAL, True, _AUC),
+        Metric("log_loss", "log loss", _CLASSES, False, mean_of(measures.log_loss), limits=_POSITIVE),
+        Metric("brier", "Brier score", _CLASSES, False, mean_of(measures.brier)),
+        Metric("accuracy", "accuracy", _CLASSES, True, mean_of(measures.hit), "decisions"),
+        Metric("balanced_accuracy", "balanced accuracy", _CLASSES, True, _RECALL, "decisions"),
+        Metric("f1", "F1", _BINARY, True, _F1, "decisions"),
+        Metric("f1_macro", "macro F1", _SEVERAL, True, _MEAN_F1, "decisions"),
         Metric(
-            "balanced_accuracy", "balanced accuracy", ("binary",), True, _two_classes(_balanced_accuracy), "decisions"
+            "expected_cost", "expected cost per row", _BINARY, False, mean_of(measures.cost), "costs", _POSITIVE, True
         ),
-        Metric("f1", "F1", ("binary",), True, _two_classes(_f1), "decisions"),
-        Metric("expected_cost", "expected cost per row", ("binary",), False, _expected_cost, "costs", (0.0, _INF)),
+        Metric("r2", "R2", _VALUES, True, _R2, limits=(-_INF, 1.0)),
+        Metric("mae", "MAE", _VALUES, False, mean_of(measures.absolute), limits=_POSITIVE, unit=True, constant=_median),
+        Metric("rmse", "RMSE", _VALUES, False, mean_of(measures.squared, np.sqrt), limits=_POSITIVE, unit=True),
+        Metric("mape", "MAPE", _VALUES, False, mean_of(measures.relative), limits=_POSITIVE, constant=_relative_median),
+        Metric(
+            "pinball",
+            "pinball loss",
+            _VALUES,
+            False,
+            mean_of(measures.pinball),
+            limits=_POSITIVE,
+            unit=True,
+            constant=_quantile,
+        ),
     )
 }
-DEFAULT_METRIC: dict[TaskType, str] = {"binary": "average_precision"}
+DEFAULT_METRIC: dict[TaskType, str] = {"binary": "average_precision", "multiclass": "log_loss", "regression": "r2"}
