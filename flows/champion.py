@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flows.workspace import Workspace
 from tasks.config import TaskType
+from tasks.data.seen import find_unseen
 from tasks.errors import DataError, InfrastructureError
+from tasks.evaluation.contender import Contender
 from tasks.ledger import Entry
-from tasks.registry import load_version, open_registry
-from tasks.results import ModelVersion
+from tasks.registry import load_artifact, load_version, open_registry
+from tasks.results import ModelVersion, TrainingFrame
+
+SEEN = "seen.npy"  # in a version's MLflow run: hashes of the rows that it has seen, where a rule does not tell them
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,11 @@ class Served:
     features: tuple[str, ...]
     threshold: float | None
     trained: Mapping[str, Any]  # the payload of its training
+
+    @property
+    def contender(self) -> Contender:
+        """As it is judged."""
+        return Contender(self.estimator, self.features, self.threshold, self.classes)
 
 
 def load_champion(workspace: Workspace) -> Served:
@@ -53,6 +65,45 @@ def load_served(workspace: Workspace, version: int) -> Served:
         threshold=trained["threshold"],
         trained=trained,
     )
+
+
+def find_opponent(workspace: Workspace) -> tuple[Served | None, str]:
+    """The champion to compare with, and what the gate is told: none, compared, unreadable or withdrawn, and why."""
+    if workspace.ledger.champion(workspace.project.name) is None:
+        return None, "none"
+    try:
+        champion = load_champion(workspace)
+    except InfrastructureError as error:
+        return None, f"unreadable: {error}"
+    forbidden = find_forbidden(workspace, champion)
+    if forbidden:  # compared on it, no honest challenger could ever replace a model that reads a leak
+        return champion, f"withdrawn: {forbidden}"
+    return champion, "compared"
+
+
+def find_forbidden(workspace: Workspace, served: Served) -> str:
+    """Why the project file no longer allows what a version reads; empty where it does."""
+    columns = sorted(set(served.features) & workspace.project.spec.data.not_features)
+    names = ", ".join(map(repr, columns))
+    return f"reads {names}, which the project file no longer allows as a feature" if columns else ""
+
+
+def find_unseen_rows(workspace: Workspace, served: Served, rows: TrainingFrame) -> NDArray[np.bool_]:
+    """Which of `rows` (n,) a version's fit, search and calibration have not seen.
+
+    DataError where that cannot be told any more.
+    """
+    facts = served.trained["seen"]
+    listed = None
+    if facts["how"] == "list":
+        listed = np.load(load_artifact(open_registry(workspace.project.home), served.version, SEEN), allow_pickle=False)
+    return find_unseen(facts, listed, rows, workspace.project.spec)
+
+
+def find_evidence(workspace: Workspace, version: int) -> Entry:
+    """What a version's verdict rests on: its training, or the newest look at it since."""
+    looked = workspace.ledger.latest(workspace.project.name, step="look", subject=str(version))
+    return looked or find_training(workspace, version)
 
 
 def find_training(workspace: Workspace, version: int) -> Entry:

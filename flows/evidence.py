@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.plan import Cut, specification
+from flows.plan import Cut, count_labelled, specification, validate_key
+from flows.provenance import describe_environment
 from flows.workspace import Workspace
 from tasks.registry import DatasetRecord, StoredFiles, TrainingRecord, list_columns, list_metrics, list_params
 from tasks.results import Evaluation, FittedModel, Soundness, Split, TrainingFrame, Verdict, to_json
 from tasks.table import Schema
-
-_LOCK = Path(__file__).resolve().parents[1] / "uv.lock"
 
 
 def make_payload(
@@ -31,14 +28,16 @@ def make_payload(
     refused: tuple[str, ...],
     compared_with: int | None,
     seconds: float,
+    seen: Mapping[str, Any],
+    refit: bool,
+    first_look: bool,
 ) -> dict[str, Any]:
     """Everything about a training that a later turn, a page or a person may ask for, as plain values."""
     schema = Schema(())
     for batch in cut.batches:
         if batch.key in rows.batches:
             schema = schema.united(batch.schema)
-    by_time = workspace.project.spec.split_how == "time" and rows.time is not None
-    unseen_from = rows.time.iloc[list(split.test)].min() if by_time and rows.time is not None else None
+    gates = workspace.project.spec.gates
     return {
         "training_key": key,
         "snapshot": rows.snapshot,
@@ -48,7 +47,9 @@ def make_payload(
         "rows": len(rows.target),
         "dropped": dict(rows.dropped),
         "split": split.how,
-        "unseen_from": unseen_from,
+        "seen": dict(seen),
+        "labelled": count_labelled(cut, workspace.project.spec.data.label_delay),
+        "refit": _describe_refit(rows, split) if refit else None,
         "task": model.task,
         "classes": list(model.classes),
         "features": list(model.features),
@@ -65,6 +66,10 @@ def make_payload(
         "baseline": evaluation.baseline,
         "champion": evaluation.champion,
         "comparison": evaluation.against_champion,
+        "baseline_comparison": evaluation.against_baseline,
+        "judged": evaluation.rows,
+        "look": 1 if first_look else 0,
+        "looks": gates.champion.looks,
         "importance": dict(evaluation.importance),
         "soundness": soundness,
         "gates": list(verdict.gates),
@@ -72,7 +77,20 @@ def make_payload(
         "verdict": {"outcome": verdict.outcome, "reason": verdict.reason},
         "compared_with": compared_with,
         "specification": specification(workspace.project),
+        "batch_contents": {b.key: b.content for b in cut.batches if b.key in rows.batches},
+        "checks": {b.key: validate_key(workspace.project, b, labels=True) for b in cut.batches},
+        "environment": describe_environment(workspace.project.root),
         "seconds": seconds,
+    }
+
+
+def _describe_refit(rows: TrainingFrame, split: Split) -> dict[str, Any]:
+    """What a released model saw beyond its evaluated twin."""
+    return {
+        "rows": len(rows.target),
+        "twin_rows": len(rows.target) - len(split.test),
+        "batches": list(rows.batches),
+        "until": None if rows.time is None else rows.time.max(),
     }
 
 
@@ -111,8 +129,8 @@ def make_record(
         params=list_params(model),
         metrics={**list_metrics(evaluation), "training/seconds": payload["seconds"]},
         tags={
-            "git_commit": find_commit(project.root),
-            "lock": lock_digest(),
+            "git_commit": payload["environment"]["git_commit"],
+            "lock": payload["environment"]["lock"],
             "candidate": model.candidate,
             "outcome": payload["verdict"]["outcome"],
             "batches": ", ".join(rows.batches),
@@ -124,29 +142,3 @@ def make_record(
         f"Chosen: {model.choice}\n\nSplit {split.how}",
         actor=workspace.actor,
     )
-
-
-def find_commit(root: Path) -> str:
-    """The git commit of the project's folder, with `+changes` where files differ from it; empty outside git."""
-
-    def ask(*words: str) -> str:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return ""
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    commit = ask("rev-parse", "HEAD")
-    return commit + ("+changes" if commit and ask("status", "--porcelain", "--untracked-files=no") else "")
-
-
-def lock_digest() -> str:
-    """Digest of the lock file that pins every library; of the installed versions where there is none."""
-    if _LOCK.is_file():
-        return hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:16]
-    from importlib.metadata import distributions
-
-    names = sorted(f"{d.metadata['Name']}=={d.version}" for d in distributions())
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]

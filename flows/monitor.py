@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from flows.champion import find_training, version_of
+from flows.champion import find_evidence, find_training, version_of
 from flows.launch import flow
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
 from flows.plan import monitor_key, to_walk
@@ -70,7 +70,7 @@ def _monitor(workspace: Workspace, batch: Batch, checked: Entry, scored: Entry |
         version=version,
         profile=_profile(registry, version) if version else None,
         reference=_reference(registry, version) if version else None,
-        promised=_promised(trained) if trained else None,
+        promised=_promised(find_evidence(workspace, version.version).payload) if version else None,
         task=trained["task"] if trained else "binary",
         classes=tuple(trained["classes"]) if trained else (),
         features=tuple(trained["features"]) if trained else (),
@@ -103,9 +103,9 @@ def _reference(registry: Registry, version: ModelVersion) -> pd.DataFrame:
     return pd.read_parquet(load_artifact(registry, version, "reference.parquet"))
 
 
-def _promised(trained: Any) -> MetricValue | None:
-    """The champion's own metric on its test rows, as the gate saw it."""
-    found = next((m for m in trained["metrics"] if m["name"] == trained["metric"]), None)
+def _promised(evidence: Any) -> MetricValue | None:
+    """The version's own metric on the rows that decided about it, as the gate saw it."""
+    found = next((m for m in evidence["metrics"] if m["name"] == evidence["metric"]), None)
     if not found or found["value"] is None:
         return None
     ends = {end: math.nan if found[end] is None else found[end] for end in ("low", "high")}  # JSON has no nan

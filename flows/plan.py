@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from tasks.config import LoadedProject
@@ -18,7 +18,8 @@ from tasks.data.source import Batch
 from tasks.errors import ConfigError
 from tasks.ledger import Entry, Ledger
 
-Action = Literal["validate", "train", "release", "score", "monitor"]
+Action = Literal["validate", "train", "release", "look", "score", "monitor"]
+LOOK_GROWTH = 0.5  # a held challenger is looked at again when the rows to judge by have grown by this share
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ def plan_turn(project: LoadedProject, ledger: Ledger, batches: tuple[Batch, ...]
     elif not aliases_follow(ledger, project.name):
         steps.append(Step("release", "aliases", True, "decided in the ledger, but MLflow's aliases do not follow yet"))
     steps.append(_plan_training(project, ledger, visible, as_of, champion is not None, pending))
+    if champion is not None and pending is None and not steps[-1].due:
+        steps.extend(_plan_look(project, ledger, visible, as_of))
     proposed = proposed_version(ledger, project.name)
     if proposed is not None:
         waiting.append(f"version {proposed} passed its gates and waits for approval: {approval(project, proposed)}")
@@ -124,12 +127,19 @@ def passed_batches(ledger: Ledger, name: str, batches: Sequence[Batch]) -> froze
 
 
 def pending_release(ledger: Ledger, name: str) -> Entry | None:
-    """The newest training whose verdict was not followed by a release entry: it was cut off in between."""
-    newest = ledger.latest(name, step="train")
-    if newest is None:
+    """The newest verdict, of a training or a look, that no release entry follows: it was cut off in between."""
+    verdicts = [e for step in ("train", "look") if (e := ledger.latest(name, step=step)) is not None]
+    if not verdicts:
         return None
+    newest = max(verdicts, key=lambda e: e.seq)
     decided = any(e.seq > newest.seq for e in ledger.entries(name, step="release") if e.subject == newest.subject)
     return None if decided else newest
+
+
+def count_labelled(cut: Cut, delay: timedelta) -> dict[str, int]:
+    """Per batch the labels that it holds, 0 where not all of them were known as of the cut's moment."""
+    known = {b.key for b in cut.batches if cut.as_of is None or b.labels_complete(cut.as_of, delay)}
+    return {b.key: b.labelled if b.key in known else 0 for b in cut.batches}
 
 
 def proposed_version(ledger: Ledger, name: str) -> int | None:
@@ -209,6 +219,43 @@ def _plan_training(
     if done is None:
         return Step("train", "challenger", True, "no champion yet")
     return Step("train", "challenger", False, f"version {done.subject} of the same rows ended {done.outcome}")
+
+
+def _plan_look(project: LoadedProject, ledger: Ledger, visible: tuple[Batch, ...], as_of: datetime) -> Sequence[Step]:
+    """Whether a held challenger is decided again: rows alone kept it, looks are left, and there are new ones enough."""
+    name, version = project.name, ledger.standing(project.name).challenger
+    decided = ledger.latest(name, step="release", subject=str(version)) if version is not None else None
+    if decided is None or decided.outcome != "hold":
+        return ()
+    verdicts = [e for step in ("train", "look") if (e := ledger.latest(name, step=step, subject=str(version)))]
+    evidence = max(verdicts, key=lambda e: e.seq).payload
+    kept_by = [g for g in evidence["gates"] if g["status"] == "inconclusive"]
+    if any(g["name"] in ("sound", "speed", "size") or g["evidence"].get("withdrawn") for g in kept_by):
+        return ()
+    look, subject = evidence["look"] + 1, str(version)
+    if look > evidence["looks"]:
+        return (
+            Step("look", subject, False, f"held, and all {evidence['looks']} looks are used; only a person decides"),
+        )
+    share = project.spec.split.test if project.spec.split_how != "time" else 1.0
+    compared = evidence["comparison"] or {}
+    before = compared.get("rows") or evidence["judged"]
+    now = count_labelled(Cut(visible, as_of), project.spec.data.label_delay)
+    refused = {key for key, e in ledger.by_subject(name, "validate").items() if e.outcome == "refused"}
+    new = (
+        sum(max(0, rows - evidence["labelled"].get(key, 0)) for key, rows in now.items() if key not in refused) * share
+    )
+    if new < LOOK_GROWTH * before:
+        why = f"held; look {look} of {evidence['looks']} when {LOOK_GROWTH:.0%} more labelled rows are there"
+        return (Step("look", subject, False, f"{why}: {new:,.0f} of {LOOK_GROWTH * before:,.0f} so far"),)
+    return (
+        Step(
+            "look",
+            subject,
+            True,
+            f"held, and about {new:,.0f} new labelled rows came: look {look} of {evidence['looks']}",
+        ),
+    )
 
 
 def _plan_batch(

@@ -81,13 +81,13 @@ def _champion_withdrawn(trained: Entry) -> bool:
 
 
 def settle_verdict(workspace: Workspace, trained: Entry) -> Entry:
-    """Follow a training's verdict: promote, wait for a person, hold or reject. Done once; repeats find it done."""
+    """Follow the verdict of a training or a look: promote, wait for a person, hold or reject. Repeats find it done."""
     action = BY_VERDICT[trained.outcome]
     reason = trained.reason
     if action == "promote" and workspace.project.spec.promotion == "manual":
         action, reason = "propose", f"Waits for approval. {reason}"
     for entry in workspace.ledger.entries(workspace.project.name, step="release"):
-        if entry.subject == trained.subject:
+        if entry.subject == trained.subject and entry.seq > trained.seq:
             move_aliases(workspace)
             return entry
     compared = trained.payload["compared_with"]

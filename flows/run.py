@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flows.launch import flow
+from flows.look import look_again
 from flows.monitor import monitor
 from flows.parameters import AsOf, Force, Overrides, ProjectName
 from flows.plan import Action, Step, first_cut, pending_release, plan_turn
@@ -67,6 +68,8 @@ def _perform(workspace: Workspace, step: Step, project: str, overrides: list[str
             settle_verdict(workspace, pending)
         else:
             move_aliases(workspace)
+    elif step.action == "look":
+        settle_verdict(workspace, look_again(workspace, int(step.subject)))
     elif step.action == "train":
         if workspace.ledger.champion(workspace.project.name) is None:
             cut = first_cut(workspace.visible, workspace.as_of)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from flows.champion import Served, load_champion
+from flows.champion import SEEN, Served, find_opponent, find_unseen_rows
 from flows.evidence import make_payload, make_record
 from flows.launch import flow
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
@@ -23,11 +23,13 @@ from flows.release import settle_verdict
 from flows.show import show_verdict
 from flows.validate import find_results, quarantines, record_result
 from flows.workspace import Workspace, open_workspace
+from tasks.config import TaskType
+from tasks.data.seen import describe_seen
 from tasks.data.snapshot import load_training_rows
 from tasks.data.split import split_rows
-from tasks.errors import ConfigError, DataError, InfrastructureError
+from tasks.errors import ConfigError, DataError
 from tasks.evaluation.challenger import evaluate_challenger
-from tasks.evaluation.contender import Contender
+from tasks.evaluation.gates import COMPARED
 from tasks.evaluation.plots import draw_plots
 from tasks.evaluation.verdict import judge_challenger
 from tasks.files import scratch_folder
@@ -42,11 +44,13 @@ from tasks.registry import (
     register,
     save_model_files,
 )
-from tasks.results import ContractResult, FittedModel, Soundness, Split, TrainingFrame
+from tasks.results import ContractResult, FittedModel, Soundness, Split, TrainingFrame, to_json
 from tasks.stage import crash_point
+from tasks.stats.comparison import split_confidence
 from tasks.stats.prediction import predict_rows
 from tasks.training.candidates import TRUSTED_TYPES
 from tasks.training.model import train_model
+from tasks.training.refit import refit_model
 
 progress = logging.getLogger("trueup.progress")
 PROBED_ROWS = 1_000
@@ -103,33 +107,36 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
         verdict = payload["verdict"]
         return workspace.record("train", key, str(known.version), verdict["outcome"], verdict["reason"], payload)
     begun = time.monotonic()
-    results = find_results(workspace, cut.batches, labels=True, as_of=cut.as_of)
-    results |= _refused_before(workspace, cut)
-    refused = tuple(key for key, found in results.items() if found.outcome == "refused")
-    accepted = [b for b in cut.batches if b.key not in refused]
-    if not accepted:
-        raise DataError(_all_refused(project.name, results))
-    rows = load_training_rows(project, accepted, cut.as_of, quarantines(workspace, results))
+    rows, refused, checked = load_accepted_rows(workspace, cut)
     split = split_rows(rows, project)
-    for batch in cut.batches:  # only now: rows that cannot be used leave nothing behind
-        record_result(workspace, batch, results[batch.key], labels=True)
+    record_checks(workspace, cut, checked)  # only now: rows that cannot be used leave nothing behind
     progress.info("searching on %s rows; trials: at most %s", f"{len(rows.target):,}", spec.train.search.trials)
     model = train_model(rows, split, spec, progress=_say_trial)
     crash_point("after-fit")
-    reigning, state = _find_champion(workspace)
-    champion = reigning if state == "compared" else None
+    reigning, state = find_opponent(workspace)
+    unseen, state = _unseen(workspace, reigning, state, rows, split)
+    champion = reigning if state == COMPARED else None
     progress.info("judging %s on %s test rows", model.candidate, f"{len(split.test):,}")
+    rule = spec.gates.champion
     evaluation = evaluate_challenger(
         model,
         rows,
         split,
         spec,
-        champion=_contender(champion) if champion else None,
-        champion_unseen=_unseen(champion, rows, split),
+        champion=champion.contender if champion else None,
+        champion_unseen=unseen,
+        confidence=split_confidence(rule.confidence, rule.looks) if champion else rule.confidence,
     )
     with scratch_folder(workspace.scratch) as folder:
-        stored, soundness, prediction = _store(model, rows, split, folder)
+        stored, soundness, prediction = _store(model, rows, split, folder / "model")
         verdict = judge_challenger(evaluation, soundness, spec, state)
+        refit = spec.train.refit and verdict.outcome == "promote"
+        if refit:  # the twin has passed: what serves has learned from its test rows too, and must be as sound
+            progress.info("fitting %s again on all %s labelled rows", model.candidate, f"{len(rows.target):,}")
+            model = refit_model(model, rows, split, spec)
+            stored, soundness, _ = _store(model, rows, split, folder / "refitted")
+            verdict = judge_challenger(evaluation, soundness, spec, state)
+        seen, listed = describe_seen(rows, split, spec, refit=refit)
         files = {f"plots/{p.name}": p for p in draw_plots(evaluation, folder / "plots")} if spec.train.plots else {}
         served = replace(rows, features=model.features)  # what monitoring compares with: only what the model sees
         sample = make_reference(
@@ -137,18 +144,47 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
         )
         sample.to_parquet(folder / "reference.parquet")
         files["reference.parquet"] = folder / "reference.parquet"
+        if listed is not None:
+            np.save(folder / SEEN, listed, allow_pickle=False)
+            files[SEEN] = folder / SEEN
         payload = make_payload(
             workspace, key, cut, rows, split, model, evaluation, verdict, soundness,
             refused=refused, compared_with=reigning.version.version if reigning else None,
-            seconds=time.monotonic() - begun,
+            seconds=time.monotonic() - begun, seen=seen, refit=refit, first_look=champion is not None,
         )  # fmt: skip
-        texts = {"profile.json": make_profile(served, prediction, seed=spec.train.seed).to_json()}
+        texts = {
+            "profile.json": make_profile(served, prediction, seed=spec.train.seed).to_json(),
+            "curves.json": to_json(evaluation.curves),
+        }
         record = make_record(workspace, key, rows, split, model, evaluation, stored, payload, files, texts)
         progress.info("registering")
         version = register(registry, project.name, record)
     crash_point("after-register")
     payload |= {"run_id": version.run_id, "digest": version.digest, "uri": version.uri}
     return workspace.record("train", key, str(version.version), verdict.outcome, verdict.reason, payload)
+
+
+def load_accepted_rows(
+    workspace: Workspace, cut: Cut, like: tuple[TaskType, Sequence[Any]] | None = None
+) -> tuple[TrainingFrame, tuple[str, ...], Mapping[str, Entry | ContractResult]]:
+    """The labelled rows of the batches that the contract accepts, the keys of those it refuses, and its checks.
+
+    The checks are not recorded yet. `like`: the task and classes of the model that is to be judged on the rows.
+    """
+    results = find_results(workspace, cut.batches, labels=True, as_of=cut.as_of)
+    results |= _refused_before(workspace, cut)
+    refused = tuple(key for key, found in results.items() if found.outcome == "refused")
+    accepted = [b for b in cut.batches if b.key not in refused]
+    if not accepted:
+        raise DataError(_all_refused(workspace.project.name, results))
+    quarantined = quarantines(workspace, results)
+    return load_training_rows(workspace.project, accepted, cut.as_of, quarantined, like), refused, results
+
+
+def record_checks(workspace: Workspace, cut: Cut, checked: Mapping[str, Entry | ContractResult]) -> None:
+    """Append to the ledger what the contract said about the rows of a cut."""
+    for batch in cut.batches:
+        record_result(workspace, batch, checked[batch.key], labels=True)
 
 
 def _refused_before(workspace: Workspace, cut: Cut) -> dict[str, Entry]:
@@ -167,7 +203,7 @@ def _store(
     prediction = predict_rows(model.estimator, test, model.task)
     stored = save_model_files(
         model.estimator,
-        folder / "model",
+        folder,
         input_example=rows.frame[features].head(5),
         pip_requirements=_requirements(),
         trusted_types=TRUSTED_TYPES,
@@ -177,36 +213,20 @@ def _store(
     return stored, soundness, prediction
 
 
-def _find_champion(workspace: Workspace) -> tuple[Served | None, str]:
-    """The champion, and what the gate is told: none, compared, unreadable and why, or withdrawn and why."""
-    if workspace.ledger.champion(workspace.project.name) is None:
-        return None, "none"
-    try:
-        champion = load_champion(workspace)
-    except InfrastructureError as error:
-        return None, f"unreadable: {error}"
-    forbidden = sorted(set(champion.features) & workspace.project.spec.data.not_features)
-    if forbidden:  # compared on it, no honest challenger could ever replace a model that reads a leak
-        names = ", ".join(map(repr, forbidden))
-        return champion, f"withdrawn: reads {names}, which the project file no longer allows as a feature"
-    return champion, "compared"
-
-
-def _contender(served: Served) -> Contender:
-    return Contender(served.estimator, served.features, served.threshold, served.classes)
-
-
-def _unseen(champion: Served | None, rows: TrainingFrame, split: Split) -> NDArray[np.bool_] | None:
-    """Which test rows the champion's fit, search and calibration have not seen; None where that is all of them.
+def _unseen(
+    workspace: Workspace, champion: Served | None, state: str, rows: TrainingFrame, split: Split
+) -> tuple[NDArray[np.bool_] | None, str]:
+    """Which test rows the champion has not seen (None where there is none to compare with), and what the gate is told.
 
     A split by a hash keeps test rows for life. One by time moves on: rows before the champion's own test rows may
     have been among those it was fitted on.
     """
-    since = champion.trained["unseen_from"] if champion else None
-    if since is None or rows.time is None:
-        return None
-    unseen = (rows.time.iloc[list(split.test)] >= pd.Timestamp(since)).to_numpy()
-    return None if unseen.all() else unseen
+    if champion is None or state != COMPARED:
+        return None, state
+    try:
+        return find_unseen_rows(workspace, champion, rows)[np.asarray(split.test)], state
+    except DataError as error:
+        return None, f"unreadable: {error}"
 
 
 def _requirements() -> list[str]:
