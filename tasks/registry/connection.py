@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from tasks.errors import InfrastructureError
+from tasks.registry.locations import follow_home, home_database
 from tasks.stage import crash_point
 
 _REACH_SECONDS = 5
@@ -52,6 +53,11 @@ class Registry:
         """Whether MLflow is reached over HTTP."""
         return self.uri.startswith(("http://", "https://"))
 
+    @property
+    def is_in_home(self) -> bool:
+        """Whether MLflow's database is the home's own."""
+        return self.uri == f"sqlite:///{home_database(self.home)}"
+
     def client(self) -> Any:
         """The `MlflowClient`, its store created where it is missing. InfrastructureError where it cannot be reached."""
         if self._client is None:
@@ -63,6 +69,8 @@ class Registry:
             with self.errors():
                 if self.uri.startswith("sqlite:///"):
                     _create_sqlite(Path(self.uri.removeprefix("sqlite:///")), self.artifacts)
+                if self.is_in_home:
+                    follow_home(self.home)
                 self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         return self._client
 
@@ -142,7 +150,7 @@ def open_registry(home: Path, uri: str | None = None) -> Registry:
     Nothing is imported, made or reached until it is needed.
     """
     folder = home.resolve() / "mlflow"
-    chosen = uri or os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{folder / 'mlflow.db'}"
+    chosen = uri or os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"sqlite:///{home_database(home)}"
     is_server = chosen.startswith(("http://", "https://", "databricks"))
     return Registry(home.resolve(), chosen, None if is_server else folder / "artifacts")
 

@@ -11,6 +11,7 @@ from tasks.errors import InfrastructureError
 from tasks.files import scratch_folder
 from tasks.registry.connection import Registry, import_mlflow
 from tasks.registry.files import check_digest, load_model_files
+from tasks.registry.locations import local_text, place_here
 from tasks.results import ModelVersion
 
 TAG = "trueup."
@@ -45,7 +46,7 @@ def load_version(registry: Registry, version: ModelVersion) -> Any:
 
 def locate_model(registry: Registry, version: ModelVersion) -> Path:
     """The version's model folder on this machine, its content checked; fetched once where the store is remote."""
-    local = _local_path(version.uri)
+    local = _find_local(registry, version.uri)
     if local is not None:
         check_digest(local, version.digest)
         return local
@@ -124,12 +125,13 @@ def check_key(training_key: str) -> str:
     return training_key
 
 
-def _local_path(uri: str) -> Path | None:
-    if uri.startswith("file://"):
-        from urllib.request import url2pathname
-
-        return Path(url2pathname(uri.removeprefix("file://")))
-    return Path(uri) if uri.startswith("/") else None
+def _find_local(registry: Registry, uri: str) -> Path | None:
+    """The folder on this machine that a URI means: this home's own first, for the home may have been moved or copied."""
+    here = place_here(registry.artifacts, uri) if registry.artifacts is not None else None
+    if here is not None and here.is_dir():
+        return here
+    text = local_text(uri)
+    return Path(text) if text.startswith("/") else None
 
 
 def _fetch(registry: Registry, uri: str, folder: Path) -> Path:
