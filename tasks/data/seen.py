@@ -99,7 +99,8 @@ def _hash_names(names: pd.Series[Any], salt: str) -> Hashes:
 
 
 def _describe_content(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series[Any]:
-    batch = pa.RecordBatch.from_pandas(frame, preserve_index=False)
-    arrays = [c.cast(pa.string()) if pa.types.is_large_string(c.type) else c for c in batch.columns]
+    table = pa.Table.from_pandas(frame, preserve_index=False)  # text from several batches comes in several chunks
+    arrays = [pa.array([]) if not c.num_chunks else c.combine_chunks() for c in table.columns]
+    arrays = [a.cast(pa.string()) if pa.types.is_large_string(a.type) else a for a in arrays]
     batch = pa.RecordBatch.from_arrays(arrays, names=list(columns))
     return pd.Series(hash_rows(batch, list(columns)).astype(str))
