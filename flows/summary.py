@@ -62,6 +62,7 @@ def describe(
     lines = [title]
     lines += _checked(by_step.get("validate", []))
     lines += _trained(by_step.get("train", []))
+    lines += _looked(by_step.get("look", []))
     lines += _released(project, by_step.get("release", []), by_step.get("alias", []))
     lines += _scored(by_step.get("score", []))
     lines += _monitored(by_step.get("monitor", []))
@@ -108,6 +109,13 @@ def _trained(entries: list[Entry]) -> list[str]:
         lines.append(_line("verdict", f"{entry.outcome}: {entry.reason}"))
         lines += _too_good(entry)
     return lines
+
+
+def _looked(entries: list[Entry]) -> list[str]:
+    return [
+        _line("look", f"{e.payload['look']} of {e.payload['looks']} at version {e.subject}: {e.outcome}: {e.reason}")
+        for e in entries[-1:]
+    ]
 
 
 def _too_good(entry: Entry) -> list[str]:
