@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
+
+_WIDTH = 118
+_INDENT = 13  # where the text of a line begins, behind its label
 
 
 @dataclass(frozen=True)
@@ -11,3 +15,20 @@ class Answer:
 
     lines: tuple[str, ...]
     exit_code: int = 0
+
+
+def label_line(label: str, text: str, most: int = 3) -> list[str]:
+    """`text` behind its label, on at most so many lines of a terminal."""
+    line = f"  {label:<{_INDENT - 3}} {show_plain(text)}"
+    return textwrap.wrap(
+        line, _WIDTH, subsequent_indent=" " * _INDENT, break_long_words=False, break_on_hyphens=False, max_lines=most
+    )
+
+
+def show_plain(text: object, most: int | None = None) -> str:
+    """A stranger's text on one line of a terminal: what would steer the terminal is shown as an escape.
+
+    Longer than `most` it is cut, with three dots at its end.
+    """
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(str(text).split()))
+    return shown if most is None or len(shown) <= most else shown[: most - 3] + "..."
