@@ -126,7 +126,7 @@ def check_key(training_key: str) -> str:
 
 
 def _find_local(registry: Registry, uri: str) -> Path | None:
-    """The folder on this machine that a URI means: this home's own first, for the home may have been moved or copied."""
+    """The folder on this machine that a URI means: this home's own first, since a home may be moved or copied."""
     here = place_here(registry.artifacts, uri) if registry.artifacts is not None else None
     if here is not None and here.is_dir():
         return here
