@@ -150,7 +150,10 @@ class FittedModel:
 
 @dataclass(frozen=True)
 class MetricValue:
-    """A metric on test rows with its two-sided interval."""
+    """A metric on test rows with its interval: two-sided, but for `Evaluation.bounded`: each end by itself.
+
+    nan where it is not defined on these rows, or its ends cannot be told from so few blocks.
+    """
 
     name: str
     value: float
@@ -158,7 +161,11 @@ class MetricValue:
     high: float
     confidence: float
     larger_is_better: bool
-    method: str  # e.g. "bootstrap over 12 days"
+    method: str  # e.g. "jackknife over 12 days"
+    rows: int = 0
+    blocks: int = 0
+    effective_blocks: float = 0.0
+    rows_needed: int | None = None  # of `Evaluation.bounded`: rows in all for 80% power, if the value is as it looks
 
 
 @dataclass(frozen=True)
@@ -204,6 +211,7 @@ class Comparison:
     effective_blocks: float
     standard_error: float
     rows_needed: int | None = None  # rows in all for 80% power; None where that cannot be computed
+    margin: float = math.nan  # in the metric's own units: the loss that is allowed, or the gain that is asked or sought
 
 
 @dataclass(frozen=True)
@@ -221,6 +229,7 @@ class Evaluation:
     block_unit: str = ""  # such as "18 days"
     against_baseline: Comparison | None = None
     against_champion: Comparison | None = None
+    bounded: Mapping[str, MetricValue] = field(default_factory=dict)  # gate of a floor or ceiling -> one-sided ends
     problem: str = ""  # why the challenger could not be judged on its test rows; its metrics are nan then
     champion_problem: str = ""  # why the champion could not be compared on them
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -25,13 +26,26 @@ def parse_share(value: Any) -> Any:
 
 
 def parse_span(value: Any) -> Any:
-    """Turn `90min`, `6h`, `1d` or `2w` into a timedelta."""
-    if isinstance(value, timedelta):
+    """Turn `90min`, `6h`, `1d` or `2w` into a timedelta; ISO 8601 (`P1D`, as resolved files have it) is left."""
+    if isinstance(value, timedelta) or (isinstance(value, str) and value.startswith("P")):
         return value
     match = _SPAN.match(str(value))
     if match is None:
         raise ValueError("a duration such as 90min, 6h, 1d or 2w is expected")
     return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+
+
+def parse_amount(value: Any) -> Any:
+    """Keep `0.5%` as such a text, in one way of writing; anything else is a number of at least 0."""
+    text = str(value).strip()
+    relative = isinstance(value, str) and text.endswith("%")
+    try:
+        number = float(text.removesuffix("%")) if not isinstance(value, bool) else math.nan
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"an amount of at least 0 such as 0.005, or a percentage such as 0.5%; found {value!r}")
+    return f"{number:.12g}%" if relative else number
 
 
 Share = Annotated[
@@ -43,6 +57,14 @@ Span = Annotated[
     timedelta,
     BeforeValidator(parse_span, json_schema_input_type=Annotated[str, Field(pattern=r"^\d+(\.\d+)?(s|min|h|d|w)$")]),
 ]
+Amount = Annotated[
+    float | str,
+    BeforeValidator(
+        parse_amount,
+        json_schema_input_type=Annotated[float, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$")],
+    ),
+]
+"""In the metric's own units, or a percentage of what the constant prediction reaches on the same rows."""
 SLUG_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 Slug = Annotated[str, Field(pattern=SLUG_PATTERN)]
 
@@ -60,6 +82,9 @@ class Data(Section):
     """File, or glob of files, relative to the project's root: .parquet, .csv, .csv.gz; or a list of them."""
     target: str
     """The column to predict. Missing where it is not known."""
+    task: TaskType | None = None
+    """What kind of target it is. Default: read off the labels: two values binary; text or up to 10 different whole
+    numbers multiclass; other numbers regression. Say it where that is wrong: small counts are a regression."""
     positive: str | int | float | bool | None = None
     """For a binary target, the value that counts as positive; default true, 1, or the later one in sorted order."""
     time: str | None = None
@@ -95,6 +120,8 @@ class Data(Section):
                 raise ValueError(f"the {role} column {getattr(self, role)!r} is also in exclude")
         if self.target in (self.time, self.id, self.group):
             raise ValueError(f"the target {self.target!r} cannot also be the time, id or group column")
+        if self.positive is not None and self.task not in (None, "binary"):
+            raise ValueError(f"positive is of a binary target only, and task is {self.task}; leave one of them out")
         return self
 
     @property
@@ -169,17 +196,25 @@ class Train(Section):
     """How candidates are made and chosen."""
 
     metric: str | None = None
-    """What is optimised and compared. Default average_precision for a binary target."""
-    candidates: Annotated[tuple[str, ...], Field(min_length=1)] = ("logistic", "hist_gradient_boosting")
-    """Names of estimator families: logistic, hist_gradient_boosting, random_forest."""
+    """What is optimised and compared. Default: average_precision for a binary target, log_loss for a multiclass one,
+    r2 for a regression."""
+    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """The quantile that is predicted where the metric is pinball."""
+    candidates: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names of estimator families: logistic (classes), ridge (regression), hist_gradient_boosting, random_forest.
+    Default: the linear one of the task, and hist_gradient_boosting."""
     search: Search = Search()
     class_weight: Literal["balanced"] | None = None
     """`balanced` weighs rows by the inverse of their class's frequency while fitting."""
-    calibrate: Literal["auto", "none", "sigmoid", "isotonic"] = "auto"
-    """Calibration on rows of their own. `auto`: isotonic from 2,000 rows of the rarer class, sigmoid from 100,
-    else none."""
+    calibrate: Literal["auto", "none", "sigmoid", "isotonic", "temperature"] = "auto"
+    """Calibration of probabilities on rows of their own. `auto`, binary: isotonic from 2,000 rows of the rarer class,
+    sigmoid from 100, else none; multiclass: temperature from 100 rows (sigmoid, class by class, where class_weight is
+    set and each class has 100), else none."""
     costs: Costs | None = None
     """Leave out where no cost is known: the threshold is then .5."""
+    refit: bool = False
+    """Fit the winner again on all labelled rows once it has passed. What serves is then newer than what was judged:
+    the evidence is its twin's, and later comparisons leave out all these rows."""
     plots: bool = True
     """Draw ROC, precision-recall, calibration and importance for the MLflow run."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -192,15 +227,34 @@ class Train(Section):
         return self
 
 
+def _resolve(amount: float | str | None, default: float, unit: bool, constant: float) -> float:
+    if amount is None:
+        return default * abs(constant) if unit else default
+    if isinstance(amount, str):
+        return float(amount.removesuffix("%")) / 100 * abs(constant)
+    return amount
+
+
 class ChampionGate(Section):
     """How a challenger is compared with the champion, on the challenger's test rows."""
 
     rule: Literal["better", "not_worse"] = "not_worse"
     """`better`: shown to be better. `not_worse`: shown not to be worse by more than the margin."""
-    margin: Annotated[float, Field(ge=0)] = 0.005
-    """`not_worse` allows the metric to be lower by at most this much."""
+    margin: Amount | None = None
+    """`not_worse` allows the metric to be worse by at most this much; for `better` it is the gain that is worth
+    finding, which the rows needed are told for. A number in the metric's own units, or such as `0.5%` of the constant
+    prediction's value on the same rows. Default: 0.005; 0.5% where the metric has a unit (mae, rmse, pinball,
+    expected_cost)."""
     confidence: Annotated[float, Field(ge=0.8, le=0.999)] = 0.95
-    """Of the one-sided bound that decides."""
+    """Of the one-sided bound that decides, over all looks together."""
+    looks: Annotated[int, Field(ge=1, le=20)] = 3
+    """A held challenger may be decided again when new labels come: at most so many decisions in all, the first
+    included. The error 1 - confidence is split evenly: the bounds of each are at 1 - (1 - confidence) / looks."""
+
+    def resolve_margin(self, unit: bool, constant: float) -> float:
+        """The margin in the metric's own units. `constant` is the constant prediction's value on the same rows, `unit`
+        says whether the metric has one; nan where a percentage is asked of a value that is nan."""
+        return _resolve(self.margin, 0.005, unit, constant)
 
 
 class Limits(Section):
@@ -215,10 +269,29 @@ class Limits(Section):
 class Gates(Section):
     """What a challenger must show before it may be released."""
 
-    beat_baseline_by: Annotated[float, Field(ge=0)] = 0.01
-    """How far the metric's lower bound must lie above the trivial baseline's."""
+    beat_baseline_by: Amount | None = None
+    """By how much the metric must be shown to be better than the constant prediction's. A number in the metric's own
+    units, or such as `1%` of the constant prediction's value. Default: 0.01; 1% where the metric has a unit."""
+    floors: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
+    """Metrics that must be shown to be at least so high, by their one-sided bound on the test rows: `roc_auc: 0.65`."""
+    ceilings: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
+    """Metrics that must be shown to be at most so high: `log_loss: 0.5`."""
     champion: ChampionGate = ChampionGate()
     limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Gates:
+        for name in sorted(self.floors.keys() & self.ceilings.keys()):
+            if self.floors[name] >= self.ceilings[name]:
+                raise ValueError(
+                    f"floors.{name}: {self.floors[name]:g} is not below ceilings.{name}: {self.ceilings[name]:g}, so "
+                    "no model could pass both"
+                )
+        return self
+
+    def resolve_baseline(self, unit: bool, constant: float) -> float:
+        """`beat_baseline_by` in the metric's own units; see `ChampionGate.resolve_margin`."""
+        return _resolve(self.beat_baseline_by, 0.01, unit, constant)
 
 
 class Monitor(Section):

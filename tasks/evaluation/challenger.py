@@ -5,44 +5,25 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.config import Project
+from tasks.evaluation.bounds import check_gates, list_bounds, name_gate
 from tasks.evaluation.contender import Contender, predict_contender, predict_like
 from tasks.evaluation.curves import draw_curves
 from tasks.evaluation.importance import measure_importance
-from tasks.results import Comparison, Evaluation, FittedModel, MetricValue, Split, TrainingFrame
+from tasks.evaluation.judged_rows import INTERVAL_CONFIDENCE, JudgedRows
+from tasks.results import Evaluation, FittedModel, MetricValue, Split, TrainingFrame
 from tasks.stage import stage
-from tasks.stats.comparison import compare, rows_for_power
-from tasks.stats.intervals import Blocks, Replicates, block_rows, deal_rows, replicate, two_sided
+from tasks.stats.intervals import Blocks, block_rows, deal_rows
 from tasks.stats.metrics import METRICS, Array, Metric, OperatingPoint, find_metric
-from tasks.stats.prediction import predict_constant
+from tasks.stats.prediction import predict_trivially
 
 log = logging.getLogger(__name__)
-INTERVAL_CONFIDENCE = 0.95
 Positions = Sequence[int] | NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class _TestRows:
-    """What every prediction is judged on: labels (n,), blocks, and classes where each class must be there."""
-
-    y: Array
-    blocks: Blocks
-    classes: Array | None
-
-    def take(self, keep: NDArray[np.bool_]) -> _TestRows:
-        """Some of the rows, in the blocks that they leave."""
-        kept, of_row = np.unique(self.blocks.of_row[keep], return_inverse=True)
-        blocks = Blocks(of_row.astype(np.int64), len(kept), self.blocks.unit)
-        return _TestRows(self.y[keep], blocks, None if self.classes is None else self.classes[keep])
-
-    def replicate(self, metric: Metric, prediction: Array, at: OperatingPoint) -> Replicates:
-        return replicate(metric, self.y, prediction, self.blocks, at, self.classes)
 
 
 def evaluate_test_rows(
@@ -96,8 +77,9 @@ def evaluate_stored(
 
     Where the challenger or the champion cannot be judged, the Evaluation says why in `problem` or
     `champion_problem`, its numbers are nan or absent, and no gate passes on them; nothing is raised for it.
-    ConfigError where the task has no such metric.
+    ConfigError where the task has no such metric, or the gates ask for what it does not have (`check_gates`).
     """
+    check_gates(spec, rows.task)
     chosen = find_metric(metric or spec.train.metric, rows.task)
     at_level = spec.gates.champion.confidence if confidence is None else confidence
     places = np.asarray(positions, dtype=np.int64)
@@ -109,7 +91,7 @@ def evaluate_stored(
     if prediction is None:
         return _unjudged(f"the challenger cannot be judged on its test rows: {problem}", chosen, spec, len(places))
 
-    test = _TestRows(y, _make_blocks(blocks, len(y), rows, spec), y if rows.task != "regression" else None)
+    test = JudgedRows(y, _make_blocks(blocks, len(y), rows, spec), rows.task)
     at = _operating_point(challenger.threshold, spec)
     replicates = {
         m.name: test.replicate(m, prediction, at)
@@ -117,35 +99,42 @@ def evaluate_stored(
         if m is chosen or (rows.task in m.tasks and (m.needs != "costs" or spec.train.costs))
     }
     own = replicates[chosen.name]
-    trivial = test.replicate(chosen, _trivial_prediction(chosen, fit_target, len(y), at), at)
-    gained = compare(chosen, own, trivial, at_level).gain
+    if not math.isfinite(own.value):
+        why = f"{chosen.title} is not defined on the {len(y):,} test rows{_name_absent(rows, y)}"
+        return _unjudged(why, chosen, spec, len(places))
+    constant = predict_trivially(chosen, fit_target, len(y), at, rows.task, rows.classes)
+    trivial = test.replicate(chosen, constant, at)
+    asked = spec.gates.resolve_baseline(chosen.unit, trivial.value)
     against_champion, champion_value, champion_problem = None, None, ""
     if champion is not None:
         theirs, champion_problem = predict_contender(champion, frame, rows)
         keep = np.ones(len(y), bool) if champion_unseen is None else np.asarray(champion_unseen, bool)
-        if theirs is not None and not _covers(y[keep], rows):
+        if theirs is not None and not _can_tell_apart(y[keep], rows):
             champion_problem = f"it has seen all but {keep.sum():,} of the {len(y):,} test rows, too few to compare on"
         elif theirs is not None:
-            shared = test if keep.all() else test.take(keep)
+            shared = test.take(keep)
             champion_own = shared.replicate(chosen, theirs[keep], _operating_point(champion.threshold, spec))
-            champion_value = _value(chosen, champion_own, shared.blocks)
-            mine = own if keep.all() else shared.replicate(chosen, prediction[keep], at)
-            margin = spec.gates.champion.margin
-            against_champion = _compare(chosen, mine, champion_own, shared, "champion", margin, at_level)
+            champion_value = shared.value(chosen, champion_own)
+            margin = spec.gates.champion.resolve_margin(chosen.unit, chosen.compute(y[keep], constant[keep], at))
+            mine = shared.replicate(chosen, prediction[keep], at)
+            against_champion = shared.compare(chosen, mine, champion_own, "champion", margin, margin, at_level)
+    gained = chosen.gain(own.value, trivial.value)
     return Evaluation(
         rows=len(y),
         blocks=None if blocks is None else test.blocks.count,
-        metrics=tuple(_value(METRICS[name], r, test.blocks) for name, r in replicates.items()),
-        baseline=_value(chosen, trivial, test.blocks),
+        metrics=tuple(test.value(METRICS[name], r) for name, r in replicates.items()),
+        baseline=test.value(chosen, trivial),
         champion=champion_value,
         curves=draw_curves(y, prediction, rows.task),
         importance=_importance(challenger, rows, frame, y, chosen, at, spec.train.seed) if importance else {},
         metric_name=chosen.name,
         block_unit=test.blocks.describe(),
-        against_baseline=_compare(
-            chosen, own, trivial, test, "constant prediction", gained - spec.gates.beat_baseline_by, at_level
-        ),
+        against_baseline=test.compare(chosen, own, trivial, "constant prediction", asked, gained - asked, at_level),
         against_champion=against_champion,
+        bounded={
+            name_gate(kind, name): test.bound(METRICS[name], replicates[name], limit, at_level)
+            for kind, name, limit in list_bounds(spec.gates)
+        },
         champion_problem=champion_problem,
     )
 
@@ -155,11 +144,26 @@ def _find_problem(frame: TrainingFrame, y: Array, blocks: Sequence[str] | None) 
         return "there is no test row"
     if pd.isna(y).any():
         return f"{int(pd.isna(y).sum()):,} of {len(y):,} test rows have no label"
-    if frame.task != "regression" and len(np.unique(y)) < len(frame.classes):
-        return f"the {len(y):,} test rows hold {len(np.unique(y))} of the target's {len(frame.classes)} classes"
+    if not _can_tell_apart(y, frame):
+        return f"the {len(y):,} test rows hold 1 of the target's {len(frame.classes)} classes{_name_absent(frame, y)}"
     if blocks is not None and len(blocks) != len(y):
         return f"the split names blocks for {len(blocks):,} of {len(y):,} test rows"
     return ""
+
+
+def _can_tell_apart(y: Array, frame: TrainingFrame) -> bool:
+    """Whether there is a row, and for classes two that differ."""
+    return len(np.unique(y)) >= (1 if frame.task == "regression" else 2)
+
+
+def _name_absent(frame: TrainingFrame, y: Array) -> str:
+    """The classes of which no row is there, in words; empty where there is none."""
+    if frame.task == "regression":
+        return ""
+    present = set(np.unique(y).tolist())
+    absent = [repr(label)[:40] for code, label in enumerate(frame.classes) if code not in present]
+    shown = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
+    return f": none is of class {shown}. More rows or a larger split.test may bring some" if absent else ""
 
 
 def _unjudged(problem: str, metric: Metric, spec: Project, rows: int) -> Evaluation:
@@ -178,15 +182,11 @@ def _unjudged(problem: str, metric: Metric, spec: Project, rows: int) -> Evaluat
     )
 
 
-def _covers(y: Array, frame: TrainingFrame) -> bool:
-    """Whether some rows hold every class, or for a regression any value."""
-    return len(np.unique(y)) == len(frame.classes) if frame.task != "regression" else len(y) > 0
-
-
 def _make_blocks(blocks: Sequence[str] | None, rows: int, frame: TrainingFrame, spec: Project) -> Blocks:
     if blocks is None:
         return deal_rows(rows, spec.train.seed)
-    return block_rows(blocks, "days" if frame.group is None else "groups")
+    by_day = frame.group is None  # days follow each other, and neighbours may be alike
+    return block_rows(blocks, "days" if by_day else "groups", ordered=by_day)
 
 
 def _operating_point(threshold: float | None, spec: Project) -> OperatingPoint:
@@ -195,47 +195,7 @@ def _operating_point(threshold: float | None, spec: Project) -> OperatingPoint:
         threshold=0.5 if threshold is None else threshold,
         false_positive=costs.false_positive if costs else None,
         false_negative=costs.false_negative if costs else None,
-    )
-
-
-def _trivial_prediction(metric: Metric, y_fit: Array, rows: int, at: OperatingPoint) -> Array:
-    """The mean of the fitting rows; where decisions are judged, the constant decision that is best on those rows."""
-    if metric.needs == "predictions":
-        return predict_constant(y_fit, rows)
-    never, always = (metric.compute(y_fit, np.full(len(y_fit), constant), at) for constant in (0.0, 1.0))
-    return np.full(rows, 1.0 if metric.gain(always, never) > 0 else 0.0)
-
-
-def _value(metric: Metric, replicates: Replicates, blocks: Blocks) -> MetricValue:
-    low, high = two_sided(metric, replicates, INTERVAL_CONFIDENCE)
-    return MetricValue(
-        name=metric.name,
-        value=replicates.value,
-        low=low,
-        high=high,
-        confidence=INTERVAL_CONFIDENCE,
-        larger_is_better=metric.larger_is_better,
-        method=f"jackknife over {blocks.describe()}",
-    )
-
-
-def _compare(
-    metric: Metric, own: Replicates, other: Replicates, test: _TestRows, name: str, shift: float, confidence: float
-) -> Comparison:
-    difference = compare(metric, own, other, confidence)
-    return Comparison(
-        metric=metric.name,
-        other=name,
-        gain=difference.gain,
-        low=difference.low,
-        high=difference.high,
-        confidence=confidence,
-        method=f"paired jackknife-t over {test.blocks.describe()}",
-        rows=len(test.y),
-        blocks=test.blocks.count,
-        effective_blocks=difference.effective,
-        standard_error=difference.standard_error,
-        rows_needed=rows_for_power(difference, len(test.y), shift, confidence),
+        quantile=spec.train.quantile,
     )
 
 

@@ -9,43 +9,61 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tasks.config.project import ChampionGate, Gates, Limits
+from tasks.config.project import ChampionGate, Limits
+from tasks.evaluation.sentences import (
+    capitalise,
+    find_title,
+    say_rows_needed,
+    say_too_few,
+    write_number,
+    write_percent,
+    write_rows,
+    write_signed,
+)
 from tasks.results import Comparison, Evaluation, GateResult, Soundness, Status
-from tasks.stats.intervals import MIN_EFFECTIVE_BLOCKS
-from tasks.stats.metrics import METRICS
 
 SAME_PREDICTION = 1e-6  # what sums in another order may cost; a wrong model is off by far more
 NO_CHAMPION = "none"
 COMPARED = "compared"
+WITHDRAWN = "withdrawn: "
 
 
-def judge_baseline(evaluation: Evaluation, gates: Gates) -> GateResult:
-    """Does the challenger beat the constant prediction by `beat_baseline_by`? Paired, by the one-sided bound."""
-    comparison, limit = evaluation.against_baseline, gates.beat_baseline_by
+def judge_baseline(evaluation: Evaluation) -> GateResult:
+    """Does the challenger beat the constant prediction by the amount that is asked? Paired, by the one-sided bound."""
+    comparison = evaluation.against_baseline
     if evaluation.problem or comparison is None:
-        return _undecided("baseline", evaluation.problem or "it was not compared with the constant prediction", limit)
-    if not _is_clear(comparison):
-        return _undecided("baseline", _too_few(comparison), limit, _evidence(comparison))
-    title = METRICS[comparison.metric].title
+        return leave_open("baseline", evaluation.problem or "it was not compared with the constant prediction")
+    limit = comparison.margin
+    why = _find_gap(comparison)
+    if why:
+        return leave_open("baseline", why, limit, _list_evidence(comparison))
+    title = find_title(comparison.metric)
     own, trivial = evaluation.metric(comparison.metric).value, evaluation.baseline.value
     status = _judge_bounds(comparison, limit, strict=True)
-    fact = f"{_capital(title)} is {_number(own)} on {_rows(comparison)}, the constant prediction's {_number(trivial)}"
-    bound = f"{_percent(comparison.confidence)} confidence"
+    fact = (
+        f"{capitalise(title)} is {write_number(own)} on {write_rows(comparison)}, "
+        f"the constant prediction's {write_number(trivial)}"
+    )
+    bound = f"{write_percent(comparison.confidence)} confidence"
     if status == "pass":
-        sentence = f"{fact}: better by at least {_number(comparison.low)} with {bound}; {_number(limit)} is asked."
+        sentence = (
+            f"{fact}: better by at least {write_number(comparison.low)} with {bound}; {write_number(limit)} is asked."
+        )
     elif status == "fail":
         sentence = (
-            f"{fact}: the gain is at most {_number(comparison.high)} with {bound}; more than {_number(limit)} is asked."
+            f"{fact}: the gain is at most {write_number(comparison.high)} with {bound}; more than "
+            f"{write_number(limit)} is asked (gates.beat_baseline_by). Features that tell more, or more rows to "
+            "learn from, are needed."
         )
     else:
-        sentence = (
-            f"{fact}: the gain lies between {_number(comparison.low)} and {_number(comparison.high)}, which does not "
-            f"tell whether it exceeds the {_number(limit)} asked.{_rows_hint(comparison, 'if the gain is as it looks')}"
+        hint = say_rows_needed(
+            comparison, "if the gain is as it looks", "As it looks it does not, and more rows would hardly help."
         )
-    return GateResult("baseline", status, sentence, comparison.low, limit, _evidence(comparison))
-
-
-WITHDRAWN = "withdrawn: "
+        sentence = (
+            f"{fact}: the gain lies between {write_number(comparison.low)} and {write_number(comparison.high)}, which "
+            f"does not tell whether it exceeds the {write_number(limit)} asked.{hint}"
+        )
+    return GateResult("baseline", status, sentence, comparison.low, limit, _list_evidence(comparison))
 
 
 def judge_champion(evaluation: Evaluation, rule: ChampionGate, state: str) -> GateResult:
@@ -56,48 +74,51 @@ def judge_champion(evaluation: Evaluation, rule: ChampionGate, state: str) -> Ga
     decides.
     """
     comparison = evaluation.against_champion
-    limit = -rule.margin if rule.rule == "not_worse" else 0.0
     if state.startswith(WITHDRAWN):
         why = (
             f"the champion {state.removeprefix(WITHDRAWN)}, so its numbers are no bar to meet; where the other gates "
-            "passed, a person may release this version with `trueup release promote`"
+            "passed, a person may release this version with `trueup promote`"
         )
-        return _undecided("champion", why, limit, {"withdrawn": True})
+        return leave_open("champion", why, evidence={"withdrawn": True})
     if state == NO_CHAMPION and comparison is None and not evaluation.champion_problem:
-        return GateResult("champion", "not_applicable", "There is no champion yet to compare with.", None, limit)
+        return GateResult("champion", "not_applicable", "There is no champion yet to compare with.")
     if state != COMPARED:
         why = "the ledger has no champion, yet one was compared" if state == NO_CHAMPION else f"the champion is {state}"
-        return _undecided("champion", why, limit)
+        return leave_open("champion", why)
     if evaluation.problem or comparison is None:
         why = (
             evaluation.problem or f"the champion cannot be compared: {evaluation.champion_problem or 'no reason given'}"
         )
-        return _undecided("champion", why, limit)
-    if not _is_clear(comparison):
-        return _undecided("champion", _too_few(comparison), limit, _evidence(comparison))
+        return leave_open("champion", why)
+    limit = -comparison.margin if rule.rule == "not_worse" else 0.0
+    evidence = {**_list_evidence(comparison), "rule": rule.rule}
+    why = _find_gap(comparison)
+    if why:
+        return leave_open("champion", why, limit, evidence)
     status = _judge_bounds(comparison, limit, strict=rule.rule == "better")
-    return GateResult(
-        "champion",
-        status,
-        _compare_sentence(comparison, rule, status),
-        comparison.low,
-        limit,
-        {**_evidence(comparison), "rule": rule.rule, "margin": rule.margin},
-    )
+    sentence = _write_comparison(comparison, rule.rule == "better", status)
+    return GateResult("champion", status, sentence, comparison.low, limit, evidence)
 
 
 def judge_soundness(soundness: Soundness | None) -> GateResult:
     """Does the stored model load in a fresh process and predict the same there?"""
     if soundness is None:
-        return _undecided("sound", "the stored model was not tried in a fresh process", SAME_PREDICTION)
+        return leave_open("sound", "the stored model was not tried in a fresh process", SAME_PREDICTION)
     difference = soundness.largest_difference
     if not soundness.loads:
         detail = soundness.detail or "no reason given"
-        return GateResult("sound", "fail", f"It does not load in a fresh process: {detail}.", None, SAME_PREDICTION)
+        sentence = (
+            f"It does not load in a fresh process: {detail}. Nobody could serve it; leave that candidate out of "
+            "train.candidates."
+        )
+        return GateResult("sound", "fail", sentence, None, SAME_PREDICTION)
     if difference is None or not math.isfinite(difference):
-        return _undecided("sound", "its predictions in a fresh process could not be compared", SAME_PREDICTION)
+        return leave_open("sound", "its predictions in a fresh process could not be compared", SAME_PREDICTION)
     if abs(difference) > SAME_PREDICTION:
-        sentence = f"In a fresh process it predicts otherwise: by up to {_number(difference)}."
+        sentence = (
+            f"In a fresh process it predicts otherwise: by up to {write_number(difference)}, where at most "
+            f"{SAME_PREDICTION:g} is rounding. Leave that candidate out of train.candidates."
+        )
         return GateResult("sound", "fail", sentence, difference, SAME_PREDICTION)
     sentence = "It loads in a fresh process and predicts the same there."
     return GateResult("sound", "pass", sentence, difference, SAME_PREDICTION)
@@ -106,20 +127,22 @@ def judge_soundness(soundness: Soundness | None) -> GateResult:
 def judge_speed(soundness: Soundness | None, limits: Limits) -> GateResult:
     """Is it fast enough?"""
     found = None if soundness is None else soundness.predict_ms_per_1k_rows
-    return _judge_limit("speed", found, limits.predict_ms_per_1k_rows, "Predicting 1,000 rows takes", "ms")
+    key = "gates.limits.predict_ms_per_1k_rows"
+    return _judge_limit("speed", found, limits.predict_ms_per_1k_rows, "Predicting 1,000 rows takes", "ms", key)
 
 
 def judge_size(soundness: Soundness | None, limits: Limits) -> GateResult:
     """Is it small enough?"""
     found = None if soundness is None else soundness.size_mb
-    return _judge_limit("size", found, limits.size_mb, "The stored model takes", "MB")
+    return _judge_limit("size", found, limits.size_mb, "The stored model takes", "MB", "gates.limits.size_mb")
 
 
-def _judge_limit(name: str, found: float | None, limit: float, what: str, unit: str) -> GateResult:
+def _judge_limit(name: str, found: float | None, limit: float, what: str, unit: str, key: str) -> GateResult:
     if found is None or not math.isfinite(found) or found < 0:
-        return _undecided(name, "it was not measured", limit)
+        return leave_open(name, "it was not measured", limit)
     status: Status = "pass" if found <= limit else "fail"
-    sentence = f"{what} {_number(found)} {unit}; at most {_number(limit)} {unit} is allowed."
+    sentence = f"{what} {write_number(found)} {unit}; at most {write_number(limit)} {unit} is allowed"
+    sentence += "." if status == "pass" else f" ({key}). A smaller model, or a higher limit, is needed."
     return GateResult(name, status, sentence, found, limit)
 
 
@@ -131,27 +154,24 @@ def _judge_bounds(comparison: Comparison, limit: float, *, strict: bool) -> Stat
     return "inconclusive"
 
 
-def _is_clear(comparison: Comparison) -> bool:
-    return all(map(math.isfinite, (comparison.gain, comparison.low, comparison.high)))
-
-
-def _too_few(comparison: Comparison) -> str:
-    if comparison.effective_blocks < MIN_EFFECTIVE_BLOCKS:
-        by_day = "day" in comparison.method.rpartition(" over ")[2]
-        random = "; so does split.how: random, where rows of one day do not depend on each other" if by_day else ""
+def _find_gap(comparison: Comparison) -> str:
+    """Why nothing can be told from a comparison; empty where all its numbers are there."""
+    if not all(map(math.isfinite, (comparison.gain, comparison.low, comparison.high))):
+        return say_too_few(comparison, comparison.metric)
+    if not (math.isfinite(comparison.margin) and comparison.margin >= 0):
         return (
-            f"{_rows(comparison)} are worth {comparison.effective_blocks:.1f} independent blocks; "
-            f"at least {MIN_EFFECTIVE_BLOCKS:g} are needed to tell chance from skill. More rows or a larger split.test "
-            f"give more{random}"
+            "the margin is a percentage of the constant prediction's value, which is not defined on these rows; give a "
+            "number in gates.champion.margin and gates.beat_baseline_by"
         )
-    return f"{comparison.metric} is not defined on all parts of {_rows(comparison)}"
+    return ""
 
 
-def _undecided(name: str, why: str, limit: float | None, evidence: dict[str, Any] | None = None) -> GateResult:
+def leave_open(name: str, why: str, limit: float | None = None, evidence: dict[str, Any] | None = None) -> GateResult:
+    """A gate that cannot be told, and why."""
     return GateResult(name, "inconclusive", f"Cannot tell: {why}.", None, limit, evidence or {})
 
 
-def _evidence(comparison: Comparison) -> dict[str, Any]:
+def _list_evidence(comparison: Comparison) -> dict[str, Any]:
     return {
         "metric": comparison.metric,
         "gain": comparison.gain,
@@ -163,54 +183,32 @@ def _evidence(comparison: Comparison) -> dict[str, Any]:
         "blocks": comparison.blocks,
         "effective_blocks": comparison.effective_blocks,
         "rows_needed": comparison.rows_needed,
+        "margin": comparison.margin,
     }
 
 
-def _compare_sentence(comparison: Comparison, rule: ChampionGate, status: Status) -> str:
-    better = rule.rule == "better"
-    title = METRICS[comparison.metric].title
-    fact = f"on {_rows(comparison)} the challenger's gain in {title} is {_signed(comparison.gain)}"
-    bound = f"with {_percent(comparison.confidence)} confidence"
-    asked = "a gain above 0 is asked" if better else f"a loss of up to {_number(rule.margin)} is allowed"
+def _write_comparison(comparison: Comparison, better: bool, status: Status) -> str:
+    margin, confidence = write_number(comparison.margin), write_percent(comparison.confidence)
+    fact = (
+        f"on {write_rows(comparison)} the challenger's gain in {find_title(comparison.metric)} is "
+        f"{write_signed(comparison.gain)}"
+    )
+    bound = f"with {confidence} confidence"
+    asked = "a gain above 0 is asked" if better else f"a loss of up to {margin} is allowed"
     if status == "pass":
         head = "Better than the champion" if better else "Not worse than the champion"
-        return f"{head}: {fact}, and {bound} at least {_signed(comparison.low)}; {asked}."
+        return f"{head}: {fact}, and {bound} at least {write_signed(comparison.low)}; {asked}."
     if status == "fail":
         head = "Not better than the champion" if better else "Worse than the champion"
-        return f"{head}: {fact}, and {bound} at most {_signed(comparison.high)}; {asked}."
-    supposed = f"if it is better by {_number(rule.margin)}" if better else "if the two are equal"
+        return f"{head}: {fact}, and {bound} at most {write_signed(comparison.high)}; {asked}. The champion stays."
+    if better:
+        supposed = f"if it is better by {margin}"
+        otherwise = "With a gates.champion.margin above 0, the rows that show such a gain would be told here."
+    else:
+        supposed = "if the two are equal"
+        otherwise = "Allowing no loss at all asks for more than rows can show; set a gates.champion.margin above 0."
     return (
         f"Cannot tell whether it is {'better' if better else 'worse'} than the champion: {fact}, between "
-        f"{_signed(comparison.low)} and {_signed(comparison.high)}; {asked}.{_rows_hint(comparison, supposed)}"
+        f"{write_signed(comparison.low)} and {write_signed(comparison.high)} {bound} each; {asked}."
+        f"{say_rows_needed(comparison, supposed, otherwise)}"
     )
-
-
-def _rows_hint(comparison: Comparison, supposed: str) -> str:
-    needed = comparison.rows_needed
-    if needed is None:
-        return ""
-    if needed <= comparison.rows:
-        return " There are rows enough for such a difference; the estimate itself is too low."
-    step = 10 ** max(len(str(needed)) - 2, 0)
-    return f" About {-(-needed // step) * step:,} test rows would show it 4 times in 5, {supposed}."
-
-
-def _rows(comparison: Comparison) -> str:
-    over = comparison.method.rpartition(" over ")[2]
-    return f"{comparison.rows:,} test rows ({over})"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _signed(value: float) -> str:
-    return f"{'+' if value >= 0 else '-'}{_number(abs(value))}"
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.4g}%"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -6,15 +6,24 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from tasks.config import Project
+from tasks.config.project import Gates
 from tasks.evaluation import gates as judged
+from tasks.evaluation.bounds import judge_bound, list_bounds, name_gate
 from tasks.results import Evaluation, GateResult, Outcome, Soundness, Verdict
 from tasks.stage import stage
 
 log = logging.getLogger(__name__)
-EXPECTED = ("baseline", "champion", "sound", "speed", "size")  # every verdict has all of these
+ALWAYS = ("baseline", "champion", "sound", "speed", "size")  # every verdict has all of these
 MAY_NOT_APPLY = frozenset({"champion"})  # where there is none yet
+
+
+def expect_gates(gates: Gates) -> tuple[str, ...]:
+    """The names of the gates that a project asks for, in their order."""
+    baseline, *others = ALWAYS
+    return (baseline, *(name_gate(kind, metric) for kind, metric, _ in list_bounds(gates)), *others)
 
 
 def judge_evidence(
@@ -23,22 +32,24 @@ def judge_evidence(
     """Every gate's result. A gate that breaks is inconclusive, so that an error holds and never releases."""
     limits = spec.gates.limits
     judges: dict[str, Callable[[], GateResult]] = {
-        "baseline": lambda: judged.judge_baseline(evaluation, spec.gates),
+        "baseline": lambda: judged.judge_baseline(evaluation),
         "champion": lambda: judged.judge_champion(evaluation, spec.gates.champion, champion_state),
         "sound": lambda: judged.judge_soundness(soundness),
         "speed": lambda: judged.judge_speed(soundness, limits),
         "size": lambda: judged.judge_size(soundness, limits),
     }
-    return tuple(_judge_closed(name, judge) for name, judge in judges.items())
+    for kind, metric, limit in list_bounds(spec.gates):
+        judges[name_gate(kind, metric)] = partial(judge_bound, evaluation, kind, metric, limit)
+    return tuple(_judge_closed(name, judges[name]) for name in expect_gates(spec.gates))
 
 
-def decide(gates: Sequence[GateResult]) -> Verdict:
-    """`reject` where a gate fails; else `promote` where every expected gate passed; else `hold`.
+def decide(gates: Sequence[GateResult], asked: Gates) -> Verdict:
+    """`reject` where a gate fails; else `promote` where every gate that is asked for passed; else `hold`.
 
     A gate that is missing, there twice, of an unknown status, not applicable without leave, or passed without finite
     numbers counts as inconclusive. Gates beyond the expected ones count like them.
     """
-    checked = tuple(_check(gate) for gate in (*gates, *_absent(gates)))
+    checked = tuple(_check(gate) for gate in (*gates, *_absent(gates, expect_gates(asked))))
     failed = [g for g in checked if g.status == "fail"]
     open_ = [g for g in checked if not _lets_pass(g)]
     if failed:
@@ -60,9 +71,9 @@ def _lets_pass(gate: GateResult) -> bool:
     return gate.status == "pass" or (gate.status == "not_applicable" and gate.name in MAY_NOT_APPLY)
 
 
-def _absent(gates: Sequence[GateResult]) -> list[GateResult]:
+def _absent(gates: Sequence[GateResult], expected: Sequence[str]) -> list[GateResult]:
     count = Counter(g.name for g in gates)
-    missing = [GateResult(n, "inconclusive", f"The gate {n} was not judged.") for n in EXPECTED if not count[n]]
+    missing = [GateResult(n, "inconclusive", f"The gate {n} was not judged.") for n in expected if not count[n]]
     twice = [GateResult(n, "inconclusive", f"The gate {n} was judged {k} times.") for n, k in count.items() if k > 1]
     return missing + twice
 
@@ -107,4 +118,4 @@ def judge_challenger(
     `champion_state` is "none" where the ledger has no champion, "compared", or "unreadable: why". `soundness` None
     (the check itself failed) holds.
     """
-    return decide(judge_evidence(evaluation, soundness, spec, champion_state))
+    return decide(judge_evidence(evaluation, soundness, spec, champion_state), spec.gates)

@@ -21,7 +21,7 @@ def make_spec(**sections: Any) -> Project:
     return Project.model_validate({"name": "shop", "data": {"source": "x.csv", "target": "bought"}, **sections})
 
 
-def make_frame(rows: int = 3000, seed: int = 0, days: int = 30) -> TrainingFrame:
+def make_frame(rows: int = 3000, seed: int = 0, days: int = 75) -> TrainingFrame:
     rng = np.random.default_rng(seed)
     time = pd.Series(pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(np.arange(rows) * days / rows, unit="D"))
     frame = pd.DataFrame(

@@ -48,8 +48,8 @@ def test_every_reported_metric_is_scikit_learns_on_the_test_rows(blocks: bool) -
     for m in evaluation.metrics:
         assert m.low < m.value < m.high, m
     assert evaluation.rows == len(test) == 1200
-    assert evaluation.blocks == (12 if blocks else None)
-    assert evaluation.block_unit == ("12 days" if blocks else "50 random blocks of rows")
+    assert evaluation.blocks == (30 if blocks else None)
+    assert evaluation.block_unit == ("30 days" if blocks else "50 random blocks of rows")
     prior = np.full(len(test), frame.target.iloc[list(split.fit)].mean())
     assert evaluation.baseline.value == pytest.approx(sk.average_precision_score(frame.target.iloc[test], prior))
     json.loads(to_json(evaluation))
@@ -266,4 +266,4 @@ def test_each_one_sided_bound_is_at_the_confidence_that_is_asked() -> None:
         one, other = getattr(usual, name), getattr(strict, name)
         assert (one.confidence, other.confidence) == (0.95, 0.99)
         assert other.low < one.low < one.gain == other.gain < one.high < other.high
-        assert other.rows_needed > one.rows_needed
+        assert other.rows_needed >= one.rows_needed

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.config.project import ChampionGate, Gates, Limits
+from tasks.config.project import ChampionGate, Limits
 from tasks.evaluation.gates import judge_baseline, judge_champion, judge_size, judge_soundness, judge_speed
-from tasks.results import Comparison, Evaluation, MetricValue, Soundness
+from tasks.evaluation.sentences import write_number, write_signed
+from tasks.results import Comparison, Evaluation, GateResult, MetricValue, Soundness
 
 SOUND = Soundness(loads=True, largest_difference=0.0, predict_ms_per_1k_rows=12.0, size_mb=1.5)
-GATES = Gates(beat_baseline_by=0.02)
 
 
 def compared(low: float, high: float, other: str = "champion", **more: object) -> Comparison:
@@ -28,6 +28,7 @@ def compared(low: float, high: float, other: str = "champion", **more: object) -
         "effective_blocks": 16.2,
         "standard_error": (high - low) / 3.4,
         "rows_needed": 40_567,
+        "margin": 0.005,
         **more,
     }
     return Comparison(other=other, low=low, high=high, **given)  # type: ignore[arg-type]
@@ -65,11 +66,11 @@ def evaluated(baseline: Comparison | None = None, champion: Comparison | None = 
     ],
 )
 def test_the_baseline_must_be_beaten_by_the_stated_amount(low: float, high: float, status: str) -> None:
-    assert judge_baseline(evaluated(compared(low, high, "constant prediction")), GATES).status == status
+    assert judge_baseline(evaluated(compared(low, high, "constant prediction", margin=0.02))).status == status
 
 
 def test_the_baseline_gate_says_rows_blocks_and_numbers() -> None:
-    gate = judge_baseline(evaluated(compared(0.15, 0.19)), GATES)
+    gate = judge_baseline(evaluated(compared(0.15, 0.19, margin=0.02)))
     assert gate.sentence == (
         "Average precision is 0.412 on 12,345 test rows (18 days), the constant prediction's 0.245: "
         "better by at least 0.15 with 95% confidence; 0.02 is asked."
@@ -79,7 +80,7 @@ def test_the_baseline_gate_says_rows_blocks_and_numbers() -> None:
 
 
 def test_a_constant_model_never_beats_the_baseline_even_by_nothing() -> None:
-    assert judge_baseline(evaluated(compared(0.0, 0.0)), Gates(beat_baseline_by=0.0)).status == "fail"
+    assert judge_baseline(evaluated(compared(0.0, 0.0, margin=0.0))).status == "fail"
 
 
 @pytest.mark.parametrize(
@@ -109,12 +110,16 @@ def test_an_undecided_comparison_says_how_many_rows_would_tell() -> None:
     gate = judge_champion(evaluated(champion=compared(-0.02, 0.026)), ChampionGate(), "compared")
     assert gate.sentence == (
         "Cannot tell whether it is worse than the champion: on 12,345 test rows (18 days) the challenger's gain in "
-        "average precision is +0.003, between -0.02 and +0.026; a loss of up to 0.005 is allowed. "
-        "About 41,000 test rows would show it 4 times in 5, if the two are equal."
+        "average precision is +0.003, between -0.02 and +0.026 with 95% confidence each; a loss of up to 0.005 is "
+        "allowed. About 41,000 test rows would show it 4 times in 5, if the two are equal: 28,655 more."
     )
     assert gate.evidence["rows_needed"] == 40_567
     enough = judge_champion(evaluated(champion=compared(-0.006, 0.0, rows_needed=9_000)), ChampionGate(), "compared")
-    assert "rows enough" in enough.sentence
+    assert "So many rows show it 4 times in 5, if the two are equal; so that is doubtful" in enough.sentence
+    better = ChampionGate(rule="better", margin=0.01)
+    gate = judge_champion(evaluated(champion=compared(-0.02, 0.026, margin=0.01)), better, "compared")
+    assert gate.sentence.startswith("Cannot tell whether it is better than the champion")
+    assert gate.sentence.endswith("would show it 4 times in 5, if it is better by 0.01: 28,655 more.")
 
 
 def test_without_a_champion_the_gate_does_not_apply() -> None:
@@ -145,7 +150,7 @@ def test_a_champion_that_was_not_compared_holds(evaluation: Evaluation, state: s
 def test_too_few_blocks_are_named() -> None:
     few = compared(math.nan, math.nan, effective_blocks=1.0, blocks=1, method="paired jackknife-t over 1 days")
     for gate in (
-        judge_baseline(evaluated(few), GATES),
+        judge_baseline(evaluated(few)),
         judge_champion(evaluated(champion=few), ChampionGate(), "compared"),
     ):
         assert gate.status == "inconclusive"
@@ -153,7 +158,7 @@ def test_too_few_blocks_are_named() -> None:
 
 
 def test_a_problem_of_the_challenger_is_never_a_pass() -> None:
-    gate = judge_baseline(evaluated(compared(0.1, 0.2), problem="there is no test row"), GATES)
+    gate = judge_baseline(evaluated(compared(0.1, 0.2), problem="there is no test row"))
     assert (gate.status, gate.sentence) == ("inconclusive", "Cannot tell: there is no test row.")
 
 
@@ -194,12 +199,82 @@ def test_what_was_not_measured_is_inconclusive() -> None:
     assert judge_size(None, Limits()).status == "inconclusive"
 
 
-@given(st.floats(), st.floats(), st.sampled_from(["better", "not_worse"]))
-def test_no_gate_passes_without_bounds_that_are_numbers(low: float, high: float, rule: str) -> None:
-    comparison = compared(low, high, gain=0.0)
-    gates = (
-        judge_baseline(evaluated(comparison), GATES),
+RANK = {"fail": 0, "inconclusive": 1, "pass": 2}
+RULES = st.sampled_from(["better", "not_worse"])
+SMALL = st.floats(-10, 10)
+AMOUNT = st.floats(0, 10)
+
+
+def judge_both(comparison: Comparison, rule: str) -> tuple[GateResult, GateResult]:
+    return (
+        judge_baseline(evaluated(comparison)),
         judge_champion(evaluated(champion=comparison), ChampionGate(rule=rule), "compared"),
     )
-    if not (math.isfinite(low) and math.isfinite(high)):
+
+
+@given(st.floats(), st.floats(), st.floats(), st.floats(), RULES)
+def test_no_gate_passes_without_numbers(low: float, high: float, gain: float, margin: float, rule: str) -> None:
+    gates = judge_both(compared(low, high, gain=gain, margin=margin), rule)
+    if not (all(map(math.isfinite, (low, high, gain, margin))) and margin >= 0):
         assert {g.status for g in gates} == {"inconclusive"}
+    for gate in gates:
+        if gate.status == "pass":
+            assert gate.observed is not None and gate.limit is not None and gate.observed >= gate.limit
+
+
+@given(SMALL, AMOUNT, SMALL, AMOUNT, AMOUNT, RULES)
+def test_a_gate_is_monotone_in_its_bounds(
+    low: float, width: float, other: float, other_width: float, margin: float, rule: str
+) -> None:
+    """Where both bounds are higher, no status is lower; and a larger margin lets no less pass `not_worse`."""
+    high, other_high = low + width, other + other_width
+    lower = judge_both(compared(min(low, other), min(high, other_high), margin=margin), rule)
+    upper = judge_both(compared(max(low, other), max(high, other_high), margin=margin), rule)
+    for one, two in zip(lower, upper, strict=True):
+        assert RANK[one.status] <= RANK[two.status]
+    wide = judge_champion(
+        evaluated(champion=compared(low, high, margin=margin + 1)), ChampionGate(rule="not_worse"), "compared"
+    )
+    assert RANK[judge_both(compared(low, high, margin=margin), "not_worse")[1].status] <= RANK[wide.status]
+
+
+@given(SMALL, AMOUNT, AMOUNT, RULES, st.one_of(st.none(), st.integers(1, 10**9)))
+def test_every_sentence_names_its_numbers_and_what_to_do(
+    low: float, width: float, margin: float, rule: str, needed: int | None
+) -> None:
+    comparison = compared(low, low + width, margin=margin, rows_needed=needed)
+    baseline, champion = judge_both(comparison, rule)
+    for gate in (baseline, champion):
+        assert "12,345 test rows (18 days)" in gate.sentence
+        assert gate.sentence.endswith(".")
+        assert "nan" not in gate.sentence
+        if gate.status == "inconclusive":
+            assert any(say in gate.sentence for say in ("would show it", "doubtful", "hardly help", "margin above 0"))
+        else:
+            assert "95% confidence" in gate.sentence
+    assert write_number(margin) in baseline.sentence
+    if baseline.status == "fail":
+        assert "gates.beat_baseline_by" in baseline.sentence
+    if champion.status == "fail":
+        assert champion.sentence.endswith("The champion stays.")
+    assert champion.status != "pass" or write_signed(comparison.low) in champion.sentence
+
+
+def test_a_percentage_of_nothing_holds_and_says_so() -> None:
+    for gate in judge_both(compared(0.1, 0.2, margin=math.nan), "not_worse"):
+        assert gate.status == "inconclusive"
+        assert "give a number in gates.champion.margin" in gate.sentence
+
+
+def test_a_margin_of_nothing_names_no_rows() -> None:
+    none = compared(-0.01, 0.02, margin=0.0, rows_needed=None)
+    for rule in ("better", "not_worse"):
+        gate = judge_both(none, rule)[1]
+        assert gate.status == "inconclusive"
+        assert "gates.champion.margin above 0" in gate.sentence
+
+
+def test_a_failed_limit_names_its_key() -> None:
+    slow = replace(SOUND, predict_ms_per_1k_rows=999.0, size_mb=999.0)
+    assert "gates.limits.predict_ms_per_1k_rows" in judge_speed(slow, Limits()).sentence
+    assert "gates.limits.size_mb" in judge_size(slow, Limits()).sentence

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.config.project import Gates
 from tasks.evaluation import gates as gates_module
 from tasks.evaluation.challenger import evaluate_test_rows
 from tasks.evaluation.contender import Contender
-from tasks.evaluation.verdict import EXPECTED, decide, judge_challenger
+from tasks.evaluation.verdict import ALWAYS, decide, judge_challenger
 from tasks.results import Evaluation, GateResult, Soundness
 from tests.evaluation.rows import fit_model, make_frame, make_spec, make_split, wrap
 
@@ -27,10 +28,10 @@ def gate(name: str, status: str = "pass", observed: float | None = 1.0, **more: 
 
 
 def test_promote_if_and_only_if_every_gate_passes() -> None:
-    for statuses in itertools.product(STATUSES, repeat=len(EXPECTED)):
-        given_gates = [gate(n, s) for n, s in zip(EXPECTED, statuses, strict=True)]
-        verdict = decide(given_gates)
-        by_name = dict(zip(EXPECTED, statuses, strict=True))
+    for statuses in itertools.product(STATUSES, repeat=len(ALWAYS)):
+        given_gates = [gate(n, s) for n, s in zip(ALWAYS, statuses, strict=True)]
+        verdict = decide(given_gates, Gates())
+        by_name = dict(zip(ALWAYS, statuses, strict=True))
         good = all(s == "pass" or (n == "champion" and s == "not_applicable") for n, s in by_name.items())
         if "fail" in statuses:
             assert verdict.outcome == "reject"
@@ -40,14 +41,14 @@ def test_promote_if_and_only_if_every_gate_passes() -> None:
         else:
             assert verdict.outcome == "hold"
             assert by_name[verdict.deciding] in ("inconclusive", "not_applicable")
-        assert {g.name for g in verdict.gates} == set(EXPECTED)
+        assert {g.name for g in verdict.gates} == set(ALWAYS)
 
 
 @given(
     st.lists(
         st.builds(
             gate,
-            st.sampled_from([*EXPECTED, "slices"]),
+            st.sampled_from([*ALWAYS, "slices"]),
             st.sampled_from([*STATUSES, "PASS", "", None]),
             st.one_of(st.none(), st.floats()),
             evidence=st.dictionaries(st.sampled_from(["low", "gain"]), st.floats(), max_size=2),
@@ -56,7 +57,7 @@ def test_promote_if_and_only_if_every_gate_passes() -> None:
     )
 )
 def test_nothing_else_promotes(given_gates: list[GateResult]) -> None:
-    verdict = decide(given_gates)
+    verdict = decide(given_gates, Gates())
     names = [g.name for g in given_gates]
 
     def counts(g: GateResult) -> bool:
@@ -65,38 +66,40 @@ def test_nothing_else_promotes(given_gates: list[GateResult]) -> None:
         numbers = [g.observed, *g.evidence.values()]
         return g.status == "pass" and all(n is not None and math.isfinite(n) for n in numbers)
 
-    allowed = set(EXPECTED) <= set(names) and len(names) == len(set(names)) and all(map(counts, given_gates))
+    allowed = set(ALWAYS) <= set(names) and len(names) == len(set(names)) and all(map(counts, given_gates))
     assert (verdict.outcome == "promote") == allowed
     assert verdict.deciding in {g.name for g in verdict.gates}
     assert verdict.reason
 
 
-@pytest.mark.parametrize("missing", EXPECTED)
+@pytest.mark.parametrize("missing", ALWAYS)
 def test_a_missing_gate_holds_and_is_named(missing: str) -> None:
-    verdict = decide([gate(n) for n in EXPECTED if n != missing])
+    verdict = decide([gate(n) for n in ALWAYS if n != missing], Gates())
     assert (verdict.outcome, verdict.deciding) == ("hold", missing)
     assert "was not judged" in verdict.reason
 
 
 def test_a_gate_judged_twice_holds() -> None:
-    assert decide([*(gate(n) for n in EXPECTED), gate("speed")]).outcome == "hold"
+    assert decide([*(gate(n) for n in ALWAYS), gate("speed")], Gates()).outcome == "hold"
 
 
 def test_a_further_gate_counts_like_the_others() -> None:
-    assert decide([*(gate(n) for n in EXPECTED), gate("slices")]).outcome == "promote"
-    assert decide([*(gate(n) for n in EXPECTED), gate("slices", "fail")]).outcome == "reject"
-    assert decide([*(gate(n) for n in EXPECTED), gate("slices", "not_applicable")]).outcome == "hold"
+    assert decide([*(gate(n) for n in ALWAYS), gate("slices")], Gates()).outcome == "promote"
+    assert decide([*(gate(n) for n in ALWAYS), gate("slices", "fail")], Gates()).outcome == "reject"
+    assert decide([*(gate(n) for n in ALWAYS), gate("slices", "not_applicable")], Gates()).outcome == "hold"
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("name", ALWAYS)
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, None])
 def test_a_pass_without_a_finite_number_holds(name: str, bad: float | None) -> None:
-    verdict = decide([gate(n, observed=bad if n == name else 1.0) for n in EXPECTED])
+    verdict = decide([gate(n, observed=bad if n == name else 1.0) for n in ALWAYS], Gates())
     assert (verdict.outcome, verdict.deciding) == ("hold", name)
 
 
 def test_the_first_that_speaks_against_it_gives_the_reason_and_the_others_are_named() -> None:
-    verdict = decide([gate("baseline"), gate("champion"), gate("sound"), gate("speed", "fail"), gate("size", "fail")])
+    verdict = decide(
+        [gate("baseline"), gate("champion"), gate("sound"), gate("speed", "fail"), gate("size", "fail")], Gates()
+    )
     assert verdict.reason == "speed said fail. Also against it: size."
 
 
