@@ -1,0 +1,100 @@
+"""What is looked at again before a version may serve: the world may have moved on since its verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from flows.champion import Served, find_evidence, find_forbidden, find_training, load_served
+from flows.workspace import Workspace, look_at_source
+from tasks.errors import ConfigError, InfrastructureError
+from tasks.ledger import Entry
+from tasks.registry import has_version, load_artifact, open_registry
+from tasks.stats.prediction import predict_rows
+
+REFERENCE = "reference.parquet"  # in a version's MLflow run: test rows that its training kept
+SMOKE_ROWS = 1_000
+NEVER_OVERRULED = "sound"  # a model that does not load cannot serve, whatever a person says
+CLEAR = ("pass", "not_applicable")
+
+
+def find_open_gates(evidence: Entry) -> list[str]:
+    """Names of the gates that a version has not passed."""
+    return [str(gate["name"]) for gate in evidence.payload["gates"] if gate["status"] not in CLEAR]
+
+
+def is_withdrawn(evidence: Entry) -> bool:
+    """Whether all that is open is the comparison with a champion that the project file no longer allows."""
+    gates = [g for g in evidence.payload["gates"] if g["status"] not in CLEAR]
+    return bool(gates) and all(g["name"] == "champion" and g["evidence"].get("withdrawn") is True for g in gates)
+
+
+def renew_evidence(workspace: Workspace, version: int, champion: int | None) -> Entry:
+    """A version's evidence against the present champion: the newest there is, else a new look.
+
+    DataError and ConfigError where there are no rows to compare them on; nothing is written then.
+    """
+    evidence = find_evidence(workspace, version)
+    if evidence.payload["compared_with"] == champion:
+        return evidence
+    from flows.look import look_again  # not above: a look ends in a release
+
+    # As of the newest turn: a project that lives in the past has not seen what came after.
+    turn = workspace.ledger.latest(workspace.project.name, step="turn")
+    as_of = turn.as_of if turn is not None and turn.as_of is not None else workspace.as_of
+    source = look_at_source(workspace.project, workspace.ledger)
+    return look_again(replace(workspace, source=source, as_of=as_of), version)
+
+
+def check_served(workspace: Workspace, version: int, forgiving: bool = False) -> str:
+    """Load a version, compare its files with their digest, and let it predict rows that its training kept.
+
+    Returns what the project file says against it, which is a ConfigError unless `forgiving`; empty where nothing.
+    InfrastructureError for a version that cannot serve. Nothing is changed by either.
+    """
+    try:
+        served = load_served(workspace, version)
+        _smoke_test(workspace, served)
+    except InfrastructureError as error:
+        raise InfrastructureError(
+            f"{workspace.project.name}: version {version} cannot serve; nothing was changed. {error}"
+        ) from None
+    trained = find_training(workspace, version).payload
+    target = workspace.project.spec.data.target
+    learned = trained.get("target", target)
+    against = find_forbidden(workspace, served)
+    if learned != target:
+        against = f"predicts {learned!r}, but the project file's target is now {target!r}"
+    if against and not forgiving:
+        raise ConfigError(
+            f"{workspace.project.name}: version {version} {against}. To release it, change the project file back; "
+            "else train again."
+        )
+    return against
+
+
+def _smoke_test(workspace: Workspace, served: Served) -> None:
+    registry, number = open_registry(workspace.project.home), served.version.version
+    if not has_version(registry, workspace.project.name, number):
+        raise InfrastructureError(
+            f"MLflow at {registry.shown} does not have it: it was deleted there, or MLFLOW_TRACKING_URI names another "
+            "store. Restore MLflow from a backup, or name another version."
+        )
+    rows = pd.read_parquet(load_artifact(registry, served.version, REFERENCE)).head(SMOKE_ROWS)
+    wanted = (len(rows), len(served.classes)) if served.task == "multiclass" else (len(rows),)
+    try:
+        prediction = predict_rows(served.estimator, rows[list(served.features)], served.task)
+    except Exception as error:  # noqa: BLE001 - a stored model raises what its classes raise, of any kind
+        first = (str(error).strip().splitlines() or ["no message"])[0][:300]
+        raise InfrastructureError(
+            f"On rows that its training kept it fails with {type(error).__name__}: {first}. Install the versions in "
+            "its requirements.txt, or name another version."
+        ) from None
+    finite = int(np.isfinite(prediction).all(axis=tuple(range(1, prediction.ndim))).sum())
+    if prediction.shape != wanted or finite < len(rows) or not len(rows):
+        raise InfrastructureError(
+            f"On {len(rows):,} rows that its training kept it gives numbers of shape {prediction.shape}, {finite:,} of "
+            f"them finite; expected {wanted}, all finite. Name another version."
+        )
