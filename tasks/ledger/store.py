@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from tasks.ledger import lock as locking
 from tasks.ledger.chain import append_entry, entries_of, find_head, find_newest, take_turn
 from tasks.ledger.database import Database, check_project, find_url
 from tasks.ledger.entries import Entry, Head, KnownFile, Verification, check_chain, read_entry
+from tasks.ledger.export import export_rows, import_rows, list_projects
 from tasks.ledger.lock import LockHolder
 from tasks.ledger.releases import (
     RELEASE_STEP,
@@ -120,11 +121,41 @@ class Ledger:
         with self._database.read() as connection:
             return find_head(connection, check_project(project))
 
+    def has(self, project: str, head: Head) -> bool:
+        """Whether a head that was noted elsewhere is one of the rows: its number has its hash."""
+        query = entries_of(project).where(entries.c.seq == head.seq, entries.c.hash == head.hash)
+        with self._database.read() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
     def verify(self, project: str, noted: Head | None = None) -> Verification:
         """Walk the chain of hashes and name the first broken row. `noted` is a head kept elsewhere."""
         with self._database.read() as connection:
             rows = connection.execute(entries_of(project).order_by(entries.c.seq)).mappings()
             return check_chain((dict(row) for row in rows), noted)
+
+    # ------------------------------------------------------------ copies
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file that it is; None on a server."""
+        return Path(str(self._database.url.database)) if self._database.is_sqlite else None
+
+    @property
+    def shown(self) -> str:
+        """The database as people may read it: without a password."""
+        return self._database.shown
+
+    def projects(self) -> tuple[str, ...]:
+        """The names of all projects that have entries, sorted."""
+        return list_projects(self._database)
+
+    def export(self, project: str) -> Iterator[str]:
+        """A project's rows as lines of JSON; see `export_rows`."""
+        return export_rows(self._database, project)
+
+    def restore(self, project: str, lines: Iterable[str]) -> int:
+        """Write exported rows as they were, where the project has none; see `import_rows`."""
+        return import_rows(self._database, project, lines)
 
     # ------------------------------------------------------------ releases
 
@@ -231,6 +262,12 @@ class Ledger:
             except PackageNotFoundError:
                 self._code_version = "not installed"
         return self._code_version
+
+
+def ledger_exists(home: Path, url: str | None = None) -> bool:
+    """Whether there is something to open: a SQLite file, or a server that may hold it. Nothing is made."""
+    found = find_url(home, url)
+    return found.get_backend_name() != "sqlite" or Path(str(found.database)).exists()
 
 
 def open_ledger(
