@@ -41,6 +41,7 @@ def make_payload(
     return {
         "training_key": key,
         "snapshot": rows.snapshot,
+        "target": workspace.project.spec.data.target,
         "batches": list(rows.batches),
         "refused": list(refused),
         "known_as_of": cut.as_of,

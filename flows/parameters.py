@@ -45,14 +45,40 @@ BatchKey = Annotated[
     Field(title="Batch", description="Key of one batch, such as 2013-04. Leave empty for every batch that is due."),
 ]
 ModelNumber = Annotated[int, Field(title="Version", description="Version of the registered model.", ge=1)]
+OptionalModelNumber = Annotated[
+    Annotated[int, Field(ge=1)] | None,
+    Field(
+        title="Version",
+        description="Version of the registered model. Only a rollback may leave it empty: it goes to the one before.",
+    ),
+]
 ReleaseAction = Annotated[
     Literal["approve", "reject", "promote", "rollback"],
     Field(
         title="Action",
         description=(
-            "approve or reject a version that waits for a person; promote a version whose gates passed; "
-            "rollback to a version that was champion before."
+            "approve or reject a version that waits for a person; promote a version whose gates passed, or overrule "
+            "them; rollback to a version that was champion before."
         ),
     ),
 ]
-Reason = Annotated[str, Field(title="Reason", description="Why; kept in the ledger for ever.", min_length=3)]
+Reason = Annotated[
+    str,
+    Field(
+        title="Reason",
+        description="Why, in a few words; kept in the ledger for ever.",
+        pattern=r"\S\s*\S\s*\S",
+        max_length=2_000,
+    ),
+]
+Override = Annotated[
+    bool,
+    Field(
+        title="Overrule gates",
+        description="Promote although gates did not pass. The ledger and the model's pages say so loudly.",
+    ),
+]
+DecidedBy = Annotated[
+    Annotated[str, Field(max_length=80)] | None,
+    Field(title="Decided by", description="Your name, for the ledger. Prefect's own server does not know who you are."),
+]

@@ -153,7 +153,7 @@ def proposed_version(ledger: Ledger, name: str) -> int | None:
 
 def approval(project: LoadedProject, version: int | str) -> str:
     """The command that releases a version that waits."""
-    return f"trueup release approve {project.argument} {version} --reason '...'"
+    return f"trueup approve {project.argument} {version} --reason '...'"
 
 
 def aliases_follow(ledger: Ledger, name: str) -> bool:

@@ -2,144 +2,324 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.champion import find_training, load_served
+from flows.champion import find_evidence, find_training, load_served
 from flows.launch import flow
-from flows.parameters import ModelNumber, ProjectName, Reason, ReleaseAction
-from flows.plan import aliases_follow, digest
+from flows.parameters import DecidedBy, OptionalModelNumber, Override, ProjectName, Reason, ReleaseAction
+from flows.plan import aliases_follow, digest, proposed_version
+from flows.recheck import NEVER_OVERRULED, check_served, find_open_gates, is_withdrawn, renew_evidence
 from flows.workspace import Workspace, open_workspace
-from tasks.errors import ConfigError
-from tasks.ledger import Action, ChampionChanged, Entry
-from tasks.registry import mirror_aliases, open_registry
+from tasks.config import load_project
+from tasks.errors import ConfigError, InfrastructureError
+from tasks.ledger import Action, Champion, ChampionChanged, Entry, Head, find_rolled_back, ledger_exists, open_ledger
+from tasks.registry import mark_override, mirror_aliases, note_head, open_registry, read_head
 from tasks.stage import crash_point
 
+log = logging.getLogger(__name__)
 BY_VERDICT: dict[str, Action] = {"promote": "promote", "hold": "hold", "reject": "reject"}
 NOT_YET: Action = "hold"
+RELEASING = ("promote", "approve", "rollback")
+_EVIDENCE = ("run_id", "snapshot", "gates", "deciding", "compared_with")
 
 
-@flow(name="release", run_name="{action} {project} version {version}")
-def release(project: ProjectName, version: ModelNumber, action: ReleaseAction, reason: Reason) -> str:
+@flow(name="release", run_name="{action} {project} {version}")
+def release(
+    project: ProjectName,
+    action: ReleaseAction,
+    reason: Reason,
+    version: OptionalModelNumber = None,
+    override: Override = False,
+    decided_by: DecidedBy = None,
+) -> str:
     """Approve, reject, promote or roll back a version of a project's model. Returns what was done, as a sentence.
 
-    A version whose gates did not pass is not released by any of these.
+    A version whose gates did not pass is released by a promotion that overrules them, and by nothing else.
     """
+    if version is None and action != "rollback":
+        raise ConfigError(f"{action}: which version? Only a rollback may leave it out: it goes to the one before.")
+    if override and action != "promote":
+        raise ConfigError(f"{action}: only promote may overrule gates.")
+    if len(reason.strip()) < 3:
+        raise ConfigError("reason: expected a few words that will still make sense in a year.")
+    seen = _see_champion(project)
     with open_workspace(project, "now", [], "release", reads=False) as workspace:
-        return decide_by_hand(workspace, version, action, reason)
+        if decided_by and decided_by.strip():
+            workspace = replace(workspace, actor=f"{' '.join(decided_by.split())} (stated; {workspace.actor})")
+        done = decide_by_hand(workspace, action, version, reason.strip(), override, seen)
+        note_ledger(workspace)
+        return done
 
 
-def decide_by_hand(workspace: Workspace, version: int, action: ReleaseAction, reason: str) -> str:
-    """A person's decision about a version; ConfigError where it is not theirs to make."""
+def decide_by_hand(
+    workspace: Workspace, action: str, version: int | None, reason: str, override: bool, seen: int | None
+) -> str:
+    """A person's decision about a version; ConfigError where it is not theirs to make.
+
+    `seen` is who was champion when they asked: where that changed until it was their turn, they decide again.
+    """
     name, ledger = workspace.project.name, workspace.ledger
-    versions = [e.subject for e in ledger.entries(name, step="train")]
-    if str(version) not in versions:
-        known = f"Known: {', '.join(map(str, versions[-12:]))}" if versions else "Nothing was trained in this home yet"
-        raise ConfigError(f"{name}: there is no version {version}. {known}. Check TRUEUP_HOME if there should be.")
     if not aliases_follow(ledger, name):
         move_aliases(workspace)  # of a decision that was cut off
-    trained = find_training(workspace, version)
-    standing = ledger.standing(name)
-    champion = standing.champion.version if standing.champion else None
-    if champion == version:
+    champion = ledger.champion(name)
+    if version is None:
+        version = _find_previous(workspace, champion, seen)
+    present = champion.version if champion else None
+    _check_known(workspace, version)
+    if present == version:
         hint = " To take it out of service, roll back to another version." if action == "reject" else ""
         raise ConfigError(f"{name}: version {version} is the champion already.{hint}")
-    if action == "approve" and standing.challenger != version:
-        waits = f"version {standing.challenger} waits" if standing.challenger else "none waits"
-        raise ConfigError(f"{name}: version {version} does not wait for approval; {waits}.")
-    if action in ("approve", "promote") and trained.outcome != "promote" and not _champion_withdrawn(trained):
+    if action == "reject":
+        evidence = find_evidence(workspace, version)
+        _decide(workspace, evidence, "reject", present, reason)
+        return f"{name}: version {version} is rejected."
+    if present != seen:
         raise ConfigError(
-            f"{name}: version {version} ended {trained.outcome}: {trained.reason} "
-            "Its gates must pass before it is released."
+            f"{name}: the champion was {_called(seen)} when this was asked, and is now {_called(present)}; nothing was "
+            f"changed. Look at `trueup history {workspace.project.argument}` and decide again."
         )
-    if action == "rollback" and not any(
-        e.outcome in ("promote", "approve", "rollback") and e.subject == str(version)
-        for e in ledger.entries(name, step="release")
-    ):
-        raise ConfigError(f"{name}: version {version} never was champion; rollback goes back to one that was.")
-    if action in ("approve", "promote") and trained.payload["compared_with"] != champion:
-        compared = trained.payload["compared_with"]
+    if action == "rollback":
+        return _roll_back(workspace, version, present, reason)
+    evidence = _find_approved(workspace, version, present) if action == "approve" else find_evidence(workspace, version)
+    overruled = _find_overruled(workspace, evidence, override)
+    if evidence.payload["compared_with"] != present and not (overruled and _is_unreadable(workspace, evidence)):
+        compared = evidence.payload["compared_with"]
         raise ConfigError(
             f"{name}: version {version} was compared with {_called(compared)}, but the champion is now "
-            f"{_called(champion)}. Train again, so that it is compared with that one: "
+            f"{_called(present)}; nothing was changed. Train again, so that it is compared with that one: "
             f"trueup train {workspace.project.argument} --force"
         )
-    if action != "reject":
-        load_served(workspace, version)  # it must load before it may serve
-    key = digest("by hand", version, action, champion, len(ledger.entries(name, step="release")))
-    _append(workspace, trained, action, champion, key, reason)
-    done = {"reject": "rejected", "rollback": "champion again"}.get(action, "champion")
-    return f"{name}: version {version} is {done}."
+    check_served(workspace, version)
+    more: dict[str, Any] = {}
+    if overruled:
+        more = {"override": True, "overruled": overruled}
+        reason = f"Overruled {', '.join(overruled)}: {reason}"
+    _decide(workspace, evidence, "approve" if action == "approve" else "promote", present, reason, more)
+    loud = f" OVERRULED: {', '.join(overruled)}." if overruled else ""
+    return f"{name}: version {version} is champion.{loud}"
 
 
-def _champion_withdrawn(trained: Entry) -> bool:
-    """Whether all that is open is the comparison with a champion that the project file no longer allows."""
-    return all(
-        g["status"] == "pass" or (g["name"] == "champion" and g["evidence"].get("withdrawn") is True)
-        for g in trained.payload["gates"]
-    )
+def settle_verdict(workspace: Workspace, evidence: Entry) -> Entry:
+    """Follow the verdict of a training or a look: promote, wait for a person, hold or reject.
 
-
-def settle_verdict(workspace: Workspace, trained: Entry) -> Entry:
-    """Follow the verdict of a training or a look: promote, wait for a person, hold or reject. Repeats find it done."""
-    action = BY_VERDICT[trained.outcome]
-    reason = trained.reason
-    if action == "promote" and workspace.project.spec.promotion == "manual":
-        action, reason = "propose", f"Waits for approval. {reason}"
-    for entry in workspace.ledger.entries(workspace.project.name, step="release"):
-        if entry.subject == trained.subject and entry.seq > trained.seq:
+    Done once; repeats find it done, also where a person has decided otherwise since.
+    """
+    name, version = workspace.project.name, int(str(evidence.subject))
+    decisions = workspace.ledger.entries(name, step="release")
+    for entry in decisions:
+        if entry.subject == evidence.subject and entry.seq > evidence.seq:
             move_aliases(workspace)
             return entry
-    compared = trained.payload["compared_with"]
-    expected = compared if action in ("promote", "propose") else _champion(workspace)
-    return _append(workspace, trained, action, expected, digest("verdict", trained.key), reason)
+    action, reason = BY_VERDICT[evidence.outcome], evidence.reason
+    back = _find_rolled_back_twin(workspace, version, find_rolled_back(decisions)) if action == "promote" else ""
+    if back:
+        action, reason = "propose", f"Waits for approval: {back}. {reason}"
+    elif action == "promote" and workspace.project.spec.promotion == "manual":
+        action, reason = "propose", f"Waits for approval. {reason}"
+    champion = workspace.ledger.champion(name)
+    present = champion.version if champion else None
+    expected = evidence.payload["compared_with"] if action in ("promote", "propose") else present
+    key = digest("verdict", evidence.key)
+    decided = _append(workspace, evidence, action, expected, key, reason)
+    if isinstance(decided, ChampionChanged):
+        key = digest(key, "changed")
+        decided = _append(workspace, evidence, NOT_YET, decided.found, key, decided.sentence)
+        if isinstance(decided, ChampionChanged):
+            raise InfrastructureError(f"{name}: {decided.sentence}")
+    return decided
 
 
 def move_aliases(workspace: Workspace) -> None:
-    """Make MLflow's aliases follow the ledger; one that was edited by hand is reported and restored."""
-    standing = workspace.ledger.standing(workspace.project.name)
+    """Make MLflow the image of the newest decision: aliases, and what the version's page says of an override.
+
+    Whoever comes next does this for a decision that was cut off. An alias that was edited by hand is reported and
+    restored, and one whose version MLflow no longer has is reported.
+    """
+    name, ledger, registry = workspace.project.name, workspace.ledger, open_registry(workspace.project.home)
+    standing, decided = ledger.standing(name), ledger.latest(name, step="release")
+    due = not aliases_follow(ledger, name)
     champion = standing.champion
-    restored = mirror_aliases(
-        open_registry(workspace.project.home),
-        workspace.project.name,
+    findings = mirror_aliases(
+        registry,
+        name,
         champion=champion.version if champion else None,
         challenger=standing.challenger,
         previous=champion.previous if champion else None,
-        head=workspace.ledger.head(workspace.project.name),
     )
     crash_point("after-aliases")
-    for sentence in restored:
-        workspace.record("alias", digest(sentence, workspace.now), "aliases", "restored", sentence, {})
-    if not aliases_follow(workspace.ledger, workspace.project.name):
-        version = champion.version if champion else None
-        workspace.record("alias", digest(standing), "aliases", "moved", f"champion is {_called(version)}", {})
+    if due and decided is not None and decided.payload.get("override"):
+        mark_override(registry, name, int(str(decided.subject)), f"{decided.reason} ({decided.actor})")
+        crash_point("after-override")
+    note_ledger(workspace)
+    crash_point("after-head")
+    for outcome, sentence in findings:
+        key = digest(sentence, workspace.now) if outcome == "restored" else digest(sentence)
+        if outcome == "restored" or ledger.find(name, "alias", key) is None:
+            workspace.record("alias", key, "aliases", outcome, sentence, {})
+    if due:
+        called = _called(champion.version if champion else None)
+        workspace.record("alias", digest(standing), "aliases", "moved", f"champion is {called}", {})
 
 
-def _append(workspace: Workspace, trained: Entry, action: Action, expected: int | None, key: str, reason: str) -> Entry:
-    name, version = workspace.project.name, int(str(trained.subject))
-    evidence = {k: trained.payload[k] for k in ("run_id", "snapshot", "gates", "deciding", "compared_with")}
-    entry = _release(workspace, action, version, expected, key, reason, evidence)
-    if isinstance(entry, ChampionChanged):
-        found = entry.found
-        entry = _release(workspace, NOT_YET, version, found, digest(key, "changed"), entry.sentence, evidence)
-        if isinstance(entry, ChampionChanged):
-            raise ConfigError(f"{name}: {entry.sentence}")
-    crash_point("after-decision")
-    move_aliases(workspace)
-    return entry
+def note_ledger(workspace: Workspace) -> None:
+    """Note the ledger's head in MLflow, where `trueup history --verify` compares it.
+
+    A noted head that is none of the ledger's rows stays: it is what shows that they were rewritten.
+    """
+    name, ledger, registry = workspace.project.name, workspace.ledger, open_registry(workspace.project.home)
+    head, noted = ledger.head(name), read_head(registry, name)
+    if noted is not None and not ledger.has(name, Head(*noted)):
+        log.warning(
+            "%s: row %s, as MLflow has noted it, is not in the ledger: one of the two was rewritten or replaced. "
+            "`trueup history %s --verify` says what to do.",
+            name,
+            noted[0],
+            workspace.project.argument,
+        )
+    elif head is not None:
+        note_head(registry, name, head)
 
 
-def _release(
+def _roll_back(workspace: Workspace, version: int, present: int | None, reason: str) -> str:
+    name, ledger = workspace.project.name, workspace.ledger
+    before = [e.subject for e in ledger.entries(name, step="release") if e.outcome in RELEASING]
+    if str(version) not in before:
+        raise ConfigError(f"{name}: version {version} never was champion; rollback goes back to one that was.")
+    against = check_served(workspace, version, forgiving=True)
+    _decide(workspace, find_evidence(workspace, version), "rollback", present, reason)
+    beware = f" Beware: it {against}." if against else ""
+    return f"{name}: version {version} is champion again.{beware}"
+
+
+def _find_approved(workspace: Workspace, version: int, present: int | None) -> Entry:
+    """The evidence of a version that waits, against the present champion; ConfigError where it may not be approved."""
+    name, argument = workspace.project.name, workspace.project.argument
+    waiting, challenger = proposed_version(workspace.ledger, name), workspace.ledger.standing(name).challenger
+    if waiting != version:
+        newest = workspace.ledger.latest(name, step="release", subject=str(version))
+        waits = f"version {waiting} waits" if waiting else "none waits"
+        hint = ""
+        if newest is not None and newest.outcome == "propose":  # a newer challenger took its place
+            waits = waits if waiting else f"version {challenger} took its place and is held"
+            hint = f" To release it all the same: trueup promote {argument} {version} --reason '...'"
+        raise ConfigError(f"{name}: version {version} does not wait for approval; {waits}.{hint}")
+    return renew_evidence(workspace, version, present)
+
+
+def _find_overruled(workspace: Workspace, evidence: Entry, override: bool) -> list[str]:
+    """The gates that a person overrules, none where all passed; ConfigError where they may not, or did not say so."""
+    name, version, argument = workspace.project.name, evidence.subject, workspace.project.argument
+    if evidence.outcome == "promote" or is_withdrawn(evidence):
+        return []
+    fate = f"{name}: version {version} ended {evidence.outcome}: {evidence.reason}"
+    trained = find_training(workspace, int(str(version)))
+    if NEVER_OVERRULED in (*find_open_gates(trained), *find_open_gates(evidence)):
+        raise ConfigError(f"{fate} The gate {NEVER_OVERRULED!r} cannot be overruled: such a model cannot serve.")
+    if not override:
+        raise ConfigError(
+            f"{fate} Its gates must pass before it is released. To overrule them, which the ledger and the model's "
+            f"pages will say loudly: trueup promote {argument} {version} --override --reason '...'"
+        )
+    return find_open_gates(evidence)
+
+
+def _find_previous(workspace: Workspace, champion: Champion | None, seen: int | None) -> int:
+    """The version that a rollback goes to where none is named."""
+    name = workspace.project.name
+    if champion is None or champion.previous is None:
+        has = f"version {champion.version} is the first" if champion else "there is none now"
+        raise ConfigError(f"{name}: there is no champion to roll back to; {has}.")
+    if champion.version != seen:  # or two who ask at once would go back two steps
+        raise ConfigError(
+            f"{name}: the champion was {_called(seen)} when this was asked, and is now version {champion.version}; "
+            f"nothing was changed. To go on to version {champion.previous}, ask again."
+        )
+    return champion.previous
+
+
+def _check_known(workspace: Workspace, version: int) -> None:
+    versions = [e.subject for e in workspace.ledger.entries(workspace.project.name, step="train")]
+    if str(version) not in versions:
+        known = f"Known: {', '.join(map(str, versions[-12:]))}" if versions else "Nothing was trained in this home yet"
+        raise ConfigError(
+            f"{workspace.project.name}: there is no version {version}. {known}. Check TRUEUP_HOME if there should be."
+        )
+
+
+def _find_rolled_back_twin(workspace: Workspace, version: int, gone: Mapping[int, Entry]) -> str:
+    """Why a version may not come back by itself: a person rolled it back, or one made of the same. Empty otherwise."""
+    own = find_training(workspace, version).payload
+    for other, entry in gone.items():
+        made = find_training(workspace, other).payload
+        if version == other or all(made[k] == own[k] for k in ("snapshot", "specification")):
+            same = "it" if version == other else f"version {other}, made of the same rows by the same settings,"
+            return f"{same} was rolled back by {entry.actor} on {entry.at:%Y-%m-%d} ({entry.reason.rstrip('.')})"
+    return ""
+
+
+def _is_unreadable(workspace: Workspace, evidence: Entry) -> bool:
+    """Whether nothing was compared because the champion cannot be loaded, and that is still so."""
+    champion = workspace.ledger.champion(workspace.project.name)
+    if champion is None or evidence.payload["compared_with"] is not None:
+        return False
+    try:
+        load_served(workspace, champion.version)
+    except InfrastructureError:
+        return True
+    return False
+
+
+def _see_champion(project: str) -> int | None:
+    """Who is champion at this instant, before anything is waited for; ConfigError where there is no ledger."""
+    loaded = load_project(project)
+    if not ledger_exists(loaded.home):
+        raise ConfigError(
+            f"{loaded.name}: nothing was trained yet, {loaded.home} holds no ledger. "
+            f"Train first: trueup run {loaded.argument}; or check TRUEUP_HOME."
+        )
+    with open_ledger(loaded.home) as ledger:
+        champion = ledger.champion(loaded.name)
+    return champion.version if champion else None
+
+
+def _decide(
     workspace: Workspace,
+    evidence: Entry,
     action: Action,
-    version: int,
+    present: int | None,
+    reason: str,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a person's decision; ConfigError where the champion changed in the meantime."""
+    crash_point("before-decision")
+    name = workspace.project.name
+    key = digest("by hand", evidence.subject, action, present, len(workspace.ledger.entries(name, step="release")))
+    decided = _append(workspace, evidence, action, present, key, reason, more)
+    if isinstance(decided, ChampionChanged):
+        raise ConfigError(f"{name}: {decided.sentence}")
+
+
+def _append(
+    workspace: Workspace,
+    evidence: Entry,
+    action: Action,
     expected: int | None,
     key: str,
     reason: str,
-    evidence: dict[str, Any],
+    more: Mapping[str, Any] | None = None,
 ) -> Entry | ChampionChanged:
-    return workspace.ledger.release(
-        workspace.project.name,
+    """Write a decision with the evidence it rests on, and make MLflow follow it."""
+    name, version = workspace.project.name, int(str(evidence.subject))
+    if not aliases_follow(workspace.ledger, name):
+        move_aliases(workspace)  # of the decision before, if that was cut off
+    trained = find_training(workspace, version).payload
+    shown = {k: evidence.payload.get(k, trained.get(k)) for k in _EVIDENCE} | {"evidence": evidence.seq}
+    entry = workspace.ledger.release(
+        name,
         action=action,
         version=version,
         expected_champion=expected,
@@ -148,13 +328,13 @@ def _release(
         actor=workspace.actor,
         as_of=workspace.as_of,
         at=datetime.now(UTC),
-        payload=evidence,
+        payload={**shown, **(more or {})},
     )
-
-
-def _champion(workspace: Workspace) -> int | None:
-    champion = workspace.ledger.champion(workspace.project.name)
-    return champion.version if champion else None
+    if isinstance(entry, ChampionChanged):
+        return entry
+    crash_point("after-decision")
+    move_aliases(workspace)
+    return entry
 
 
 def _called(version: int | None) -> str:

@@ -7,7 +7,7 @@ from flows.look import look_again
 from flows.monitor import monitor
 from flows.parameters import AsOf, Force, Overrides, ProjectName
 from flows.plan import Action, Step, first_cut, pending_release, plan_turn
-from flows.release import move_aliases, settle_verdict
+from flows.release import move_aliases, note_ledger, settle_verdict
 from flows.score import score
 from flows.show import show_turn
 from flows.summary import TurnReport, last_seq, summarise
@@ -48,9 +48,11 @@ def run(
                 f"{workspace.project.name}: {step.action} of {step.subject} is still due after it was done "
                 f"({step.why}). The source may have changed meanwhile; run again."
             )
+        move_aliases(workspace)  # also where nothing was released: what others did to them is reported
         report = summarise(workspace, since, left)
         crash_point("before-turn")
         workspace.record("turn", str(since), workspace.as_of.isoformat(), report.outcome, report.headline, {})
+        note_ledger(workspace)
         show_turn(report)
         return report
 

@@ -143,7 +143,7 @@ def _released(project: LoadedProject, entries: list[Entry], aliases: list[Entry]
               said[e.outcome].format(e.subject, e.actor, _left(e), approval(project, str(e.subject))))
         for e in entries[-2:]
     ]  # fmt: skip
-    lines += [_line("aliases", e.reason) for e in aliases if e.outcome == "restored"][:1]
+    lines += [_line("aliases", e.reason) for e in aliases if e.outcome in ("restored", "missing")][:1]
     return lines
 
 

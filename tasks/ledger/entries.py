@@ -54,11 +54,16 @@ class KnownFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Verification:
-    """Whether a project's rows are those that were written. `broken` is the first row that is not."""
+    """Whether a project's rows are those that were written. `broken` is the first row that is not.
+
+    `covered` is how many rows a head that is kept elsewhere vouches for: an edit of these shows, even one that made
+    all later hashes anew. Of the rows after them only an edit that did not shows.
+    """
 
     rows: int
     broken: int | None
     sentence: str
+    covered: int = 0
 
     @property
     def holds(self) -> bool:
@@ -105,7 +110,7 @@ def unreadable(project: str, seq: int) -> InfrastructureError:
     """The error for an entry whose content is not what the ledger writes."""
     return InfrastructureError(
         f"The ledger's row {seq} of project {project!r} cannot be read: it was changed after it was written. "
-        "`trueup history --verify` names the first such row; restore the ledger from a backup."
+        "`trueup history PROJECT --verify` names the first such row; restore the ledger from a backup."
     )
 
 
@@ -136,4 +141,18 @@ def check_chain(rows: Iterable[Mapping[str, Any]], noted: Head | None = None) ->
         return Verification(
             seq, seq + 1, f"Row {seq + 1} is missing: the model registry has noted {noted.seq} rows, {seq} are here."
         )
-    return Verification(seq, None, f"All {seq} rows are as they were written.")
+    covered = noted.seq if noted is not None else 0
+    return Verification(seq, None, _describe_cover(seq, covered), covered)
+
+
+def _describe_cover(rows: int, covered: int) -> str:
+    if rows == 0:
+        return "There are no rows."
+    if covered == 0:
+        return f"All {rows} rows fit their hashes; no head that is noted elsewhere was compared with them."
+    if covered == rows:
+        return f"All {rows} rows are as they were written: the head noted in the model registry covers them."
+    return (
+        f"All {rows} rows fit their hashes: rows 1 to {covered} are covered by the head noted in the model registry, "
+        f"the {rows - covered} after it by their hashes alone."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -14,12 +15,21 @@ Action = Literal["promote", "approve", "rollback", "propose", "hold", "reject"]
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that scores, since when (UTC), and the one it took over from."""
+    """The version that scores, since when (UTC), and the champions below it.
+
+    `before` is a stack, the newest last: a promotion puts the champion on it, a rollback takes from it. So one
+    rollback after the other goes further back, and not back and forth between two versions.
+    """
 
     version: int
-    previous: int | None
+    before: tuple[int, ...]
     since: datetime
     seq: int  # the entry that made it champion
+
+    @property
+    def previous(self) -> int | None:
+        """The version that a rollback goes to; None where there is none."""
+        return self.before[-1] if self.before else None
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,8 @@ def follow(state: Release, action: Action, version: int, seq: int, at: datetime)
     """The state after a decision.
 
     promote, approve and rollback make `version` the champion; propose (waits for a person) and hold (waits for
-    evidence) make it the challenger; reject only ends its being challenger.
+    evidence) make it the challenger; reject only ends its being challenger. A rollback to a version on the stack takes
+    off all that came after it; one to a version that was itself rolled back puts that one on top again.
     """
     old = state.champion
     challenger = None if state.challenger == version else state.challenger
@@ -59,7 +70,29 @@ def follow(state: Release, action: Action, version: int, seq: int, at: datetime)
         return Release(old, version)
     if action == "reject" or (old is not None and old.version == version):
         return Release(old, challenger)
-    return Release(Champion(version, old.version if old else None, at, seq), challenger)
+    before = (*old.before, old.version) if old is not None else ()
+    if action == "rollback" and version in before:
+        before = before[: len(before) - 1 - before[::-1].index(version)]
+    return Release(Champion(version, before, at, seq), challenger)
+
+
+def find_rolled_back(decisions: Iterable[Entry]) -> dict[int, Entry]:
+    """Versions that a rollback took out of service and that nobody brought back since, each with that rollback.
+
+    `decisions` are a project's release entries, in order. InfrastructureError for one that cannot be read.
+    """
+    gone: dict[int, Entry] = {}
+    old: Champion | None = None
+    for entry in decisions:
+        new = read_release(entry).champion
+        if entry.outcome == "rollback" and old is not None and new is not None and new.version in old.before:
+            kept = {*new.before, new.version}
+            gone |= {version: entry for version in (*old.before, old.version) if version not in kept}
+            gone[old.version] = entry
+        if new is not None:
+            gone.pop(new.version, None)
+        old = new
+    return gone
 
 
 def write_release(state: Release) -> dict[str, Any]:
@@ -68,6 +101,7 @@ def write_release(state: Release) -> dict[str, Any]:
     return {
         "champion": champion.version if champion else None,
         "previous": champion.previous if champion else None,
+        "before": list(champion.before) if champion else [],
         "since": champion.since.isoformat() if champion else None,
         "seq": champion.seq if champion else None,
         "challenger": state.challenger,
@@ -82,7 +116,9 @@ def read_release(entry: Entry) -> Release:
         if stated["champion"] is None:
             return Release(None, challenger)
         since = datetime.fromisoformat(stated["since"])
-        return Release(Champion(stated["champion"], stated["previous"], since, stated["seq"]), challenger)
+        # Entries of a trueup that knew only the previous champion have no stack.
+        before = stated.get("before", [p for p in (stated["previous"],) if p is not None])
+        return Release(Champion(stated["champion"], tuple(before), since, stated["seq"]), challenger)
     except (KeyError, TypeError, ValueError):
         # Fail closed: who cannot read the champion promotes nothing.
         raise unreadable(entry.project, entry.seq) from None

@@ -11,6 +11,7 @@ import pytest
 from tests.flows.forking import ROOT, Forks, open_forks
 from tests.flows.outcome import Outcome, flow_runs, read_outcome
 from tests.flows.turns import (
+    DECISION,
     FIRST,
     FIRST_TURN,
     SECOND,
@@ -45,7 +46,7 @@ def test_every_crash_point_is_tried() -> None:
     for folder in ("flows", "tasks"):
         for path in (ROOT / folder).rglob("*.py"):
             named |= set(re.findall(r'crash_point\("([^"]+)"\)', path.read_text()))
-    assert named == {*FIRST_TURN, *SECOND_TURN}
+    assert named == {*FIRST_TURN, *SECOND_TURN, *DECISION}
 
 
 def test_killed_at_one_point_after_the_other(

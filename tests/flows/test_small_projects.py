@@ -260,7 +260,7 @@ def test_a_person_decides(bench: Bench) -> None:
     assert bench.champion() is None
     assert report.exit_code == 0
     assert f"trueup approve {bench.file} 1 --reason" in said(report), report
-    assert release(bench.file, 1, "approve", "looked at it") == f"{bench.name}: version 1 is champion."
+    assert release(bench.file, "approve", "looked at it", 1) == f"{bench.name}: version 1 is champion."
     assert bench.champion() == 1
     report = bench.turn()
     assert [e.subject for e in bench.entries("score")] == ["2024-03"]
@@ -275,13 +275,13 @@ def test_a_person_decides(bench: Bench) -> None:
     assert trained["compared_with"] == 1
     assert trained["comparison"]["other"] == "champion"
     with pytest.raises(ConfigError, match="version 1 is the champion already"):
-        release(bench.file, 1, "rollback", "to the same one")
+        release(bench.file, "rollback", "to the same one", 1)
     with pytest.raises(ConfigError, match="version 2 never was champion"):
-        release(bench.file, 2, "rollback", "to one that never was")
-    release(bench.file, 2, "approve", "as good as the other")
+        release(bench.file, "rollback", "to one that never was", 2)
+    release(bench.file, "approve", "as good as the other", 2)
     assert bench.champion() == 2
     (bench.root / "tables" / "rows.parquet").rename(bench.root / "rows.away")  # a release needs no source
-    release(bench.file, 1, "rollback", "the weights were a mistake")
+    release(bench.file, "rollback", "the weights were a mistake", 1)
     assert bench.champion() == 1
     (bench.root / "rows.away").rename(bench.root / "tables" / "rows.parquet")
     assert bench.turn().exit_code == 0
@@ -357,7 +357,7 @@ def test_a_leak_that_became_champion_can_be_replaced(bench: Bench) -> None:
     assert (trained.outcome, bench.champion()) == ("hold", 1), "a file's edit alone releases nothing"
     assert "reads 'refund', which the project file no longer allows" in said(report), report
     assert "trueup promote" in said(report), report
-    release(bench.file, 2, "promote", "refund is known only afterwards")
+    release(bench.file, "promote", "refund is known only afterwards", 2)
     assert bench.champion() == 2
 
 

@@ -29,6 +29,7 @@ FIRST_TURN = {
     "before-alias": False,
     "after-alias": False,
     "after-aliases": False,
+    "after-head": True,
     "score-half": True,
     "score-written": False,
     "after-score": True,
@@ -50,6 +51,8 @@ SECOND_TURN = {
     "after-window-logged": True,
     "before-turn": False,
 }
+# A person's decision that overrules a gate: it comes by these, and by those of the aliases.
+DECISION = ("before-decision", "after-decision", "before-alias", "after-alias", "after-aliases", "after-override")
 FIRST = ("--as-of", "2024-04-01")
 SECOND = ("--as-of", "2024-05-01", "--set", "train.seed=8")
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from tasks.errors import InfrastructureError
-from tasks.ledger import ChampionChanged, Entry, Ledger, open_ledger
+from tasks.ledger import ChampionChanged, Entry, Ledger, find_rolled_back, open_ledger
 from tasks.ledger.database import find_url
 
 FORK = multiprocessing.get_context("forkserver")
@@ -55,8 +55,53 @@ def test_the_champion_follows_the_decisions(ledger: Ledger) -> None:
 
     release(ledger, "rollback", 1, 2)
     champion = ledger.champion("flights")
-    assert champion is not None and (champion.version, champion.previous) == (1, 2)
+    assert champion is not None and (champion.version, champion.previous) == (1, None)
     assert ledger.verify("flights").holds
+
+
+def champion_of(ledger: Ledger) -> tuple[int, tuple[int, ...]]:
+    champion = ledger.champion("flights")
+    assert champion is not None
+    return champion.version, champion.before
+
+
+def test_one_rollback_after_the_other_goes_further_back(ledger: Ledger) -> None:
+    for version, expected in ((1, None), (2, 1), (3, 2), (4, 3)):
+        release(ledger, "promote", version, expected)
+    assert champion_of(ledger) == (4, (1, 2, 3))
+    release(ledger, "rollback", 3, 4)
+    assert champion_of(ledger) == (3, (1, 2))
+    release(ledger, "rollback", 2, 3)
+    assert champion_of(ledger) == (2, (1,))
+    release(ledger, "promote", 5, 2)
+    assert champion_of(ledger) == (5, (1, 2)), "what was rolled back is not gone back to"
+    gone = find_rolled_back(ledger.entries("flights", "release"))
+    assert {version: entry.seq for version, entry in gone.items()} == {4: 5, 3: 6}
+    release(ledger, "rollback", 4, 5)  # a person brings back what they had rolled back
+    assert champion_of(ledger) == (4, (1, 2, 5))
+    assert set(find_rolled_back(ledger.entries("flights", "release"))) == {3}
+    release(ledger, "rollback", 1, 4)  # and goes back several at once
+    assert champion_of(ledger) == (1, ())
+    assert set(find_rolled_back(ledger.entries("flights", "release"))) == {2, 3, 4, 5}
+
+
+def test_a_version_may_be_champion_twice(ledger: Ledger) -> None:
+    for version, expected in ((1, None), (2, 1), (1, 2)):
+        release(ledger, "promote", version, expected)
+    assert champion_of(ledger) == (1, (1, 2))
+    release(ledger, "rollback", 2, 1)
+    assert champion_of(ledger) == (2, (1,))
+    assert set(find_rolled_back(ledger.entries("flights", "release"))) == {1}
+
+
+def test_a_state_without_the_champions_before_is_still_read(ledger: Ledger, url: str) -> None:
+    release(ledger, "promote", 1, None)
+    release(ledger, "promote", 2, 1)
+    engine = create_engine(find_url(Path("/"), url))
+    with engine.begin() as connection:
+        connection.execute(text("""UPDATE entries SET payload = replace(payload, '"before": [1], ', '')"""))
+    engine.dispose()
+    assert champion_of(ledger) == (2, (1,))
 
 
 def test_a_champion_that_changed_refuses_and_writes_nothing(ledger: Ledger) -> None:

@@ -144,7 +144,7 @@ def test_any_text_round_trips(tmp_path: Path) -> None:
 def test_verify_names_the_first_broken_row(ledger: Ledger, url: str, statement: str, broken: int) -> None:
     for number in range(4):
         append(ledger, key=f"k{number}")
-    assert ledger.verify("flights").sentence == "All 4 rows are as they were written."
+    assert ledger.verify("flights").sentence.startswith("All 4 rows fit their hashes; no head")
     tamper(url, statement)
     found = ledger.verify("flights")
     assert not found.holds and found.broken == broken and f"Row {broken}" in found.sentence
@@ -154,8 +154,15 @@ def test_a_head_that_was_noted_shows_a_chain_cut_short_or_rewritten(ledger: Ledg
     for number in range(3):
         append(ledger, key=f"k{number}")
     head = ledger.head("flights")
+    assert head is not None
     append(ledger, key="later")
-    assert ledger.verify("flights", head).holds
+    found = ledger.verify("flights", head)
+    assert found.holds and found.covered == 3
+    assert "rows 1 to 3 are covered by the head noted in the model registry, the 1 after it" in found.sentence
+    assert ledger.has("flights", head) and not ledger.has("flights", Head(2, head.hash))
+    assert (
+        "the head noted in the model registry covers them" in ledger.verify("flights", ledger.head("flights")).sentence
+    )
     tamper(url, "DELETE FROM entries WHERE seq > 2")
     assert ledger.verify("flights").holds  # the chain alone cannot tell
     assert ledger.verify("flights", head).broken == 3
