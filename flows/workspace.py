@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -116,6 +117,25 @@ def open_workspace(
         workspace = Workspace(loaded, ledger, source, moment, now, actor)
         sweep_folder(workspace.scratch)
         yield workspace
+
+
+@contextmanager
+def look_in(project: str, reads: bool = True) -> Iterator[Workspace]:
+    """Open a project to answer a question about it: nobody is waited for, and nothing is written.
+
+    ConfigError where nothing was done in its home yet. `reads` False leaves the source alone.
+    """
+    loaded = load_project(project)
+    if not loaded.home.exists() and not os.environ.get("TRUEUP_DATABASE_URL"):
+        raise ConfigError(
+            f"{loaded.name}: nothing was trained yet, {loaded.home} is not there. "
+            f"Train first: trueup run {loaded.argument}; or check TRUEUP_HOME."
+        )
+    now = datetime.now(UTC)
+    with open_ledger(loaded.home) as ledger:
+        known = {path: file.payload for path, file in ledger.known_files(loaded.name).items()} if reads else {}
+        source = read_source(loaded, known) if reads else Source((), Schema(()))
+        yield Workspace(loaded, ledger, source, now, now, find_actor())
 
 
 def look_at_source(project: LoadedProject, ledger: Ledger, found: Source | None = None) -> Source:

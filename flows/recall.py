@@ -1,0 +1,113 @@
+"""What was recorded of a training, read again: the project as it was then, its trials, and the rows it learned from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from flows.answer import show_plain
+from flows.champion import version_of
+from flows.validate import quarantined_rows
+from flows.workspace import Workspace
+from tasks.config import LoadedProject, Project
+from tasks.data.source import Batch, read_source
+from tasks.errors import ConfigError, DataError, InfrastructureError
+from tasks.ledger import Entry
+from tasks.registry import load_artifact, open_registry
+from tasks.results import Trial
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a training left: its ledger entry, the project as it was then, finished trials, sampled test rows."""
+
+    entry: Entry
+    project: LoadedProject
+    trials: tuple[Trial, ...]
+    reference: pd.DataFrame
+
+    @property
+    def made(self) -> Mapping[str, Any]:
+        """The payload of the training's entry."""
+        return self.entry.payload
+
+    @property
+    def moment(self) -> datetime | None:
+        """As of when labels were known; None for rows without time."""
+        text = self.made["known_as_of"]
+        return None if text is None else datetime.fromisoformat(text)
+
+
+def read_recording(workspace: Workspace, version: int) -> Recording:
+    """What was recorded of a version; ConfigError for one that the ledger does not know."""
+    name = workspace.project.name
+    entry = workspace.ledger.latest(name, step="train", subject=str(version))
+    if entry is None:
+        versions = [e.subject for e in workspace.ledger.entries(name, step="train")]
+        known = f"Known: {', '.join(map(str, versions[-12:]))}" if versions else "Nothing was trained in this home yet"
+        raise ConfigError(f"{name}: there is no version {version}. {known}. Check TRUEUP_HOME if there should be.")
+    if "checks" not in entry.payload:
+        raise InfrastructureError(
+            f"{name}: version {version} was trained by a trueup that did not record which rows were in quarantine; "
+            "only versions trained since can be reproduced."
+        )
+    registry, stored = open_registry(workspace.project.home), version_of(entry)
+    texts = {n: load_artifact(registry, stored, n).read_text(encoding="utf-8") for n in ("project.yaml", "trials.json")}
+    try:
+        spec = Project.model_validate(yaml.safe_load(texts["project.yaml"]))
+        trials = tuple(Trial(**{**t, "scores": tuple(t["scores"])}) for t in json.loads(texts["trials.json"]))
+    except (ValidationError, yaml.YAMLError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise InfrastructureError(
+            f"{name}: what was recorded of version {version} cannot be read by this trueup: {reason}. "
+            f"It was trained by trueup {entry.code_version}; install that, or restore the run's files from a backup."
+        ) from None
+    # Where the rows are may have changed; which rows they were is told by the snapshot's fingerprint.
+    data = spec.data.model_copy(update={"source": workspace.project.spec.data.source})
+    project = replace(workspace.project, spec=spec.model_copy(update={"data": data}))
+    reference = pd.read_parquet(load_artifact(registry, stored, "reference.parquet"))
+    return Recording(entry, project, trials, reference)
+
+
+def find_batches(workspace: Workspace, then: Recording) -> list[Batch]:
+    """The batches that were learned from, as they are now; DataError where rows of them are gone."""
+    known = {path: file.payload for path, file in workspace.ledger.known_files(then.project.name).items()}
+    there = {b.key: b for b in read_source(then.project, known).batches}
+    gone = []
+    for key in then.made["batches"]:
+        count = find_check(workspace, then, key).payload["rows"]
+        if key not in there:
+            gone.append(f"batch {key} with {count:,} rows")
+        elif there[key].rows < count:
+            gone.append(f"{count - there[key].rows:,} of the {count:,} rows of batch {key}")
+    if gone:
+        raise DataError(
+            f"{then.project.name}: version {then.entry.subject} cannot be trained again: {show_plain(', '.join(gone))} "
+            f"are gone from {then.project.spec.data.called}. Restore them, and ask again."
+        )
+    return [there[key] for key in then.made["batches"]]
+
+
+def find_check(workspace: Workspace, then: Recording, key: str) -> Entry:
+    """The check against the contract that the training of a batch relied on."""
+    found = workspace.ledger.find(then.project.name, "validate", then.made["checks"][key])
+    if found is None:
+        raise InfrastructureError(
+            f"{then.project.name}: the ledger has no check of batch {key} as version {then.entry.subject} relied on: "
+            "which of its rows were in quarantine is not known. Restore the ledger from a backup."
+        )
+    return found
+
+
+def find_quarantines(workspace: Workspace, then: Recording) -> dict[str, NDArray[np.int64]]:
+    """Per batch the positions of the rows that were in quarantine then."""
+    return {key: quarantined_rows(workspace, find_check(workspace, then, key)) for key in then.made["batches"]}
