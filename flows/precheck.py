@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 from flows.plan import Cut
-from tasks.config import LoadedProject
+from tasks.config import LoadedProject, TaskType
 from tasks.contract.suite import load_contract
 from tasks.data.snapshot import check_columns
-from tasks.data.target import SUPPORTED, check_target
+from tasks.data.target import check_target
 from tasks.errors import ConfigError
+
+TASKS: tuple[TaskType, ...] = ("binary", "multiclass", "regression")
 
 
 def check_settings(project: LoadedProject) -> None:
     """Refuse a project file that asks for a metric or candidate that there is not, or has a contract with a fault.
 
-    Which of them fit is known with the target; here those are refused that fit no target of this version.
+    Which of them fit is known with the target; here those are refused that fit no task, or not the one it names.
     """
-    from tasks.stats.metrics import find_metric
-    from tasks.training.candidates import find_candidates
+    from tasks.evaluation.bounds import check_gates
+    from tasks.stats.metrics import METRICS
+    from tasks.training.model import check_task
 
     load_contract(project)
-    train, refusals = project.spec.train, []
-    for task in SUPPORTED:
+    spec, name, refusals = project.spec, project.spec.train.metric, []
+    tasks = TASKS
+    if spec.data.task is not None:
+        tasks = (spec.data.task,)
+    elif name in METRICS:
+        tasks = METRICS[name].tasks
+    elif name is not None:
+        raise ConfigError(f"train.metric: there is no {name!r}; expected one of: {', '.join(METRICS)}.")
+    for task in tasks:
         try:
-            find_metric(train.metric, task)
-            find_candidates(train.candidates, task)
+            check_task(spec, task)
+            check_gates(spec, task)
         except ConfigError as error:
             refusals.append(error)
-    if len(refusals) == len(SUPPORTED):
+    if len(refusals) == len(tasks):
         raise refusals[0]
 
 
@@ -36,8 +46,14 @@ def check_training(project: LoadedProject, cut: Cut) -> None:
     Reads the target only: a contract's check or a search over millions of rows is not done in vain. Where there is
     a contract it decides first: it may refuse the batch or take out the rows that are in the way.
     """
+    from tasks.evaluation.bounds import check_gates
+    from tasks.training.model import check_task
+
     check_settings(project)
     contract = project.contract_path is not None
     if not contract:
         check_columns(cut.batches, project.spec.data)
-    check_target(cut.batches, project.spec.data, cut.as_of, quarantine=contract)
+    task = check_target(cut.batches, project.spec.data, cut.as_of, quarantine=contract)
+    if task is not None:
+        check_task(project.spec, task)
+        check_gates(project.spec, task)

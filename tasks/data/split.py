@@ -22,7 +22,8 @@ def split_training_rows(rows: TrainingFrame, project: LoadedProject) -> Split:
 
     By time: the newest rows test, those before them calibrate, and each fold validates on rows after those it fits,
     with cuts at midnight (data.timezone) where there are days enough. By chance or by group: a hash of the id (of
-    the group) decides, so that a test row stays one for life. Raises DataError where a part lacks a class.
+    the group) decides, so that a test row stays one for life. Every fold fits rows of all classes. Raises DataError
+    where a class is in no fitting row, such as one that the newest rows brought, or in no test row of a binary target.
     """
     spec = project.spec
     if project.spec.split_how == "time":
@@ -30,8 +31,8 @@ def split_training_rows(rows: TrainingFrame, project: LoadedProject) -> Split:
     else:
         split = _by_hash(rows, project)
     if rows.task != "regression":
-        for part, positions in (("fit", split.fit), ("test", split.test)):
-            _check_classes(rows, positions, part, spec.data.target)
+        _check_fit(rows, split, spec)
+        _check_test(rows, split, spec.data.target)
     return split
 
 
@@ -67,10 +68,10 @@ def _by_time(rows: TrainingFrame, project: LoadedProject) -> Split:
     segments = _segments(when, fit, spec.split.folds + 1)
     for i in range(1, len(segments)):
         folds.append((np.concatenate(segments[:i]), segments[i]))
-    folds = [f for f in folds if _has_classes(rows, f[0]) and _has_classes(rows, f[1])]
+    folds = [f for f in folds if _can_judge(rows, fit, f)]
     if not folds and len(np.unique(when[fit])) > 1:
-        folds = [_halves(when, fit)]
-    elif not folds:
+        folds = [f for f in [_cut(when, fit, 0.7)] if _can_judge(rows, fit, f)]
+    if not folds:  # one moment only, or a class that came late: no fold that goes forward would know it
         folds = _hashed_folds(rows, fit, name_rows(rows, spec.data.id)[0], spec)
     blocks = name_blocks(rows, test, spec)
     first, last = local.iloc[test].min(), local.iloc[test].max()
@@ -99,9 +100,16 @@ def _by_hash(rows: TrainingFrame, project: LoadedProject) -> Split:
 def _hashed_folds(
     rows: TrainingFrame, fit: Positions, names: pd.Series[Any], spec: Project
 ) -> list[tuple[Positions, Positions]]:
-    fold = np.floor(share_names(names.iloc[fit], f"{spec.name}:{spec.train.seed}:fold") * spec.split.folds)
+    share = share_names(names.iloc[fit], f"{spec.name}:{spec.train.seed}:fold")
+    if rows.task == "regression" or rows.group is not None:
+        fold = np.floor(share * spec.split.folds)
+    else:  # dealt class by class, so that each fold has some of a rare one; rows of one name stay together
+        fold, target = np.zeros(len(fit)), rows.target.to_numpy()[fit]
+        for label in np.unique(target):
+            own = target == label
+            fold[own] = np.unique(share[own], return_inverse=True)[1] % spec.split.folds
     folds = [(fit[fold != k], fit[fold == k]) for k in range(spec.split.folds)]
-    folds = [f for f in folds if _has_classes(rows, f[0]) and _has_classes(rows, f[1])]
+    folds = [f for f in folds if _can_judge(rows, fit, f)]
     if not folds:
         raise DataError(
             f"split: the {len(fit):,} fitting rows are too few for {spec.split.folds} folds with every class."
@@ -130,24 +138,55 @@ def _segments(when: Positions, positions: Positions, count: int) -> list[Positio
     return [positions[segment == s] for s in range(len(edges) + 1) if (segment == s).any()]
 
 
-def _halves(when: Positions, positions: Positions) -> tuple[Positions, Positions]:
-    return _cut(when, positions, 0.7)
-
-
-def _has_classes(rows: TrainingFrame, positions: Positions) -> bool:
-    if len(positions) == 0:
+def _can_judge(rows: TrainingFrame, fit: Positions, fold: tuple[Positions, Positions]) -> bool:
+    """Whether a model of all classes in `fit` can be fitted on a fold, and judged: on two classes at least."""
+    train, validation = fold
+    if len(train) == 0 or len(validation) == 0:
         return False
-    return rows.task == "regression" or rows.target.iloc[positions].nunique() == len(rows.classes)
+    target = rows.target.to_numpy()
+    if rows.task == "regression":
+        return len(np.unique(target[validation])) > 1
+    return len(np.unique(target[train])) == len(np.unique(target[fit])) and len(np.unique(target[validation])) > 1
 
 
-def _check_classes(rows: TrainingFrame, positions: tuple[int, ...], part: str, name: str) -> None:
-    counts = rows.target.iloc[list(positions)].value_counts()
-    if len(counts) < len(rows.classes):
-        lacking = [rows.classes[i] for i in range(len(rows.classes)) if i not in counts.index]
-        raise DataError(
-            f"split: none of the {len(positions):,} {part} rows has {name} = {lacking[0]!r}; expected every class. "
-            "Give more rows, a larger split.test, or split.how: random."
+def _check_fit(rows: TrainingFrame, split: Split, spec: Project) -> None:
+    fit = np.asarray(split.fit, np.int64)
+    lacking = _list_lacking(rows, fit)
+    if not lacking:
+        return
+    label = rows.classes[lacking[0]]
+    own = np.flatnonzero(rows.target.to_numpy() == lacking[0])
+    came, advice = "", "Give more rows of it, or a smaller split.test."
+    if spec.split_how == "time" and rows.time is not None:
+        since = rows.time.iloc[own].min().tz_convert(spec.data.timezone)
+        came = f": its {len(own):,} rows begin on {since:%Y-%m-%d}, after the fitting rows"
+        advice = (
+            "Train as of a later moment, when older rows have it; or set split.how: random; or leave its rows out "
+            "until then by a rule of the contract."
         )
+    elif spec.split_how == "group":
+        advice = "Give more groups that have it, or set split.how: random."
+    raise DataError(
+        f"split: none of the {len(fit):,} fitting rows has {spec.data.target} = {label!r}{came}; expected every class "
+        f"among them, for what is never seen is never predicted. {advice}"
+    )
+
+
+def _check_test(rows: TrainingFrame, split: Split, name: str) -> None:
+    test = np.asarray(split.test, np.int64)
+    lacking = _list_lacking(rows, test)
+    # A multiclass metric that needs every class says so where it is computed; others are sound without a rare one.
+    if lacking and len(rows.classes) - len(lacking) < 2:
+        raise DataError(
+            f"split: none of the {len(test):,} test rows has {name} = {rows.classes[lacking[0]]!r}; "
+            "expected two classes at least. Give more rows, a larger split.test, or split.how: random."
+        )
+
+
+def _list_lacking(rows: TrainingFrame, positions: Positions) -> list[int]:
+    """The codes of the classes that none of these rows has."""
+    there = set(rows.target.to_numpy()[positions].tolist())
+    return [code for code in range(len(rows.classes)) if code not in there]
 
 
 def _make(

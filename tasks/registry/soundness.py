@@ -35,7 +35,8 @@ def predict_in_fresh_process(
 ) -> Soundness:
     """Load the model in a new process, predict `rows` (n >= 1, the model's features) there, and compare.
 
-    `expected` are the predictions here: (n,), or (n, classes) for a multiclass task. Milliseconds are the least of
+    `expected` are the predictions here: (n,), or (n, classes) for a multiclass task. The largest difference is of
+    probabilities as they are, and of a regression's values in parts of their spread, see `_scale_of`. Milliseconds are the least of
     five warm predictions of 1,000 rows. Whatever goes wrong there, a crash or a timeout too, is `loads=False` with
     the detail, never an exception: the gate that reads it fails. What says nothing about the model, a disk that
     takes no files, is an InfrastructureError.
@@ -50,7 +51,8 @@ def predict_in_fresh_process(
                 return Soundness(False, None, float("nan"), size, detail)
             predictions = np.load(exchange / "predictions.npy", allow_pickle=False)
             timing = json.loads((exchange / "timing.json").read_text())
-            difference = _largest_difference(np.asarray(expected, dtype=np.float64), predictions)
+            here = np.asarray(expected, dtype=np.float64)
+            difference = _largest_difference(here, predictions) / (_scale_of(here) if task == "regression" else 1.0)
             return Soundness(True, difference, float(timing["ms_per_1k_rows"]), size)
         except (OSError, ValueError, TypeError, KeyError) as error:
             if isinstance(error, OSError) and error.errno in NO_ROOM:
@@ -91,6 +93,18 @@ def _explain_disk(place: Path, reason: str | None) -> InfrastructureError:
         f"{place}: files could not be exchanged with the process that tries the model: {reason or 'no reason given'}. "
         "Check the folder and the disk's space."
     )
+
+
+def _scale_of(values: NDArray[np.float64]) -> float:
+    """What a difference between a regression's predictions (n,) is measured by: largest less smallest.
+
+    So a tolerance means the same for prices in millions and for concentrations in millionths. Not less than a
+    millionth of the largest: where hardly anything differs, rounding alone would look large. 1 where all are 0.
+    """
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return 1.0
+    return float(max(np.ptp(finite), 1e-6 * np.abs(finite).max())) or 1.0
 
 
 def _largest_difference(expected: NDArray[np.float64], found: NDArray[np.float64]) -> float:

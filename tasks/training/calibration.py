@@ -9,12 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.config.project import Costs, Train
-from tasks.stats.metrics import OperatingPoint
+from tasks.stats.metrics import OperatingPoint, TaskType
 
-Method = Literal["none", "sigmoid", "isotonic"]
-Wanted = Literal["auto", "none", "sigmoid", "isotonic"]
+Method = Literal["none", "sigmoid", "isotonic", "temperature"]
+Wanted = Literal["auto", "none", "sigmoid", "isotonic", "temperature"]
 ISOTONIC_ROWS, SIGMOID_ROWS = 2_000, 100
 """Rows of the rarer class that each method needs under `auto`: a step function needs many, two numbers few."""
+TEMPERATURE_ROWS = 100
+"""Rows of any class that a temperature needs: it is one number for all classes."""
 _LEAST_ROWS = 5  # scikit-learn's calibrator needs five of each class
 
 
@@ -23,6 +25,10 @@ def choose_calibration(wanted: Wanted, target: NDArray[Any], classes: int, weigh
 
     `target` (n,) are the calibration rows' labels, `classes` how many classes there are. The text is the method's
     name, or "none: ..." with the reason. `weighted` says that the fit weighs the classes.
+
+    `auto` maps each class by itself where there are two. Of several it takes a temperature, which keeps their order
+    and needs no rows of the rare ones; only where the fit weighs the classes are they mapped one by one, since a
+    temperature cannot bring the base rates back.
     """
     warning = (
         " Caution: train.class_weight is set, so the probabilities are those of rows with the classes in balance and"
@@ -34,11 +40,19 @@ def choose_calibration(wanted: Wanted, target: NDArray[Any], classes: int, weigh
         return "none", "none: train.calibrate asks for none." + (warning + "." if warning else "")
     labels, counts = np.unique(target, return_counts=True)
     rarer = int(counts.min()) if len(labels) == classes else 0
+    by_temperature = wanted == "temperature" or (wanted == "auto" and classes > 2 and not weighted)
+    if by_temperature:
+        least = TEMPERATURE_ROWS if wanted == "auto" else _LEAST_ROWS
+        if len(target) >= least and rarer > 0:
+            return "temperature", "temperature"
+        found = f"{len(target)} calibration rows" + ("" if rarer else " lack a class, and")
+        why = f"none: {found} are too few: temperature needs {least} and every class; these rows were used for the fit."
+        return "none", why + (warning + "." if warning else "")
     if wanted != "auto":
         if rarer >= _LEAST_ROWS:
             return wanted, wanted
         least = _LEAST_ROWS
-    elif rarer >= ISOTONIC_ROWS:
+    elif rarer >= ISOTONIC_ROWS and classes == 2:
         return "isotonic", "isotonic"
     elif rarer >= SIGMOID_ROWS:
         return "sigmoid", "sigmoid"
@@ -52,7 +66,7 @@ def choose_calibration(wanted: Wanted, target: NDArray[Any], classes: int, weigh
     return "none", reason + (warning + "; set train.calibrate: sigmoid." if warning else "")
 
 
-def calibrate(estimator: Any, frame: pd.DataFrame, target: NDArray[Any], method: Literal["sigmoid", "isotonic"]) -> Any:
+def calibrate(estimator: Any, frame: pd.DataFrame, target: NDArray[Any], method: Method) -> Any:
     """`estimator` (fitted, left as it is) with its probabilities mapped to what `frame` and `target` (n,) show.
 
     The map is learned on rows that the fit did not see and are not weighted, so the base rate is true again whatever
@@ -97,8 +111,11 @@ def weigh_positive(train: Train, target: NDArray[Any]) -> float:
     return (len(target) - positives) / positives
 
 
-def find_operating_point(train: Train, target: NDArray[Any]) -> OperatingPoint:
-    """Where a model fitted on these 0/1 labels (n,) and not calibrated decides, and what wrong decisions cost."""
+def find_operating_point(train: Train, target: NDArray[Any], task: TaskType = "binary") -> OperatingPoint:
+    """Where a model fitted on these labels (n,) and not calibrated decides, what wrong decisions cost, or at which
+    quantile a regression aims."""
+    if task != "binary":
+        return OperatingPoint(quantile=train.quantile)
     threshold, _ = choose_threshold(train.costs, False, weigh_positive(train, target))
     if train.costs is None:
         return OperatingPoint(threshold)

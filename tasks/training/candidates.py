@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from sklearn.pipeline import Pipeline
 
 from tasks.config import TaskType
+from tasks.config.project import Train
 from tasks.errors import ConfigError
 from tasks.training.features import FeaturePlan, Preparation, make_preparation
+
+Aim = Literal["mean", "median", "quantile"]
+_AIMS: dict[str, Aim] = {"mae": "median", "mape": "median", "pinball": "quantile"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,15 @@ class Setting:
 
     seed: int
     class_weight: str | None  # classifiers only
-    categorical: tuple[int, ...]  # positions of the category columns in the matrix
+    categorical: tuple[int, ...] = ()  # positions of the category columns in the matrix
+    aim: Aim = "mean"  # regressions only: what of the target is predicted
+    quantile: float = 0.5  # where the aim is one
+
+    @staticmethod
+    def of(train: Train) -> Setting:
+        """What a project's `train` section asks for: the aim of a regression follows from the metric."""
+        aim = _AIMS.get(train.metric or "", "mean")
+        return Setting(train.seed, train.class_weight, aim=aim, quantile=train.quantile)
 
 
 Maker = Callable[[Mapping[str, Any], Setting], Any]
@@ -61,6 +73,16 @@ def _logistic(params: Mapping[str, Any], setting: Setting) -> Any:
     )
 
 
+def _ridge(params: Mapping[str, Any], setting: Setting) -> Any:
+    from sklearn.linear_model import Ridge
+
+    from tasks.training.linear import LevelledRidge
+
+    if setting.aim == "mean":
+        return Ridge(**params)
+    return LevelledRidge(**params, quantile=setting.quantile if setting.aim == "quantile" else 0.5)
+
+
 def _boosted_classes(params: Mapping[str, Any], setting: Setting) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -70,7 +92,9 @@ def _boosted_classes(params: Mapping[str, Any], setting: Setting) -> Any:
 def _boosted_numbers(params: Mapping[str, Any], setting: Setting) -> Any:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    return HistGradientBoostingRegressor(**_boosting(params, setting))
+    losses: dict[Aim, str] = {"mean": "squared_error", "median": "absolute_error", "quantile": "quantile"}
+    quantile = setting.quantile if setting.aim == "quantile" else None
+    return HistGradientBoostingRegressor(**_boosting(params, setting), loss=losses[setting.aim], quantile=quantile)
 
 
 def _boosting(params: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
@@ -92,6 +116,7 @@ def _forest_classes(params: Mapping[str, Any], setting: Setting) -> Any:
 def _forest_numbers(params: Mapping[str, Any], setting: Setting) -> Any:
     from sklearn.ensemble import RandomForestRegressor
 
+    # Its mean whatever the aim: trees grown for absolute errors take a hundred times as long.
     return RandomForestRegressor(**_forest(params, setting))
 
 
@@ -109,6 +134,13 @@ CANDIDATES: dict[str, Candidate] = {
             {"binary": _logistic, "multiclass": _logistic},
             {"C": 1.0},
             {"C": Range(1e-4, 1e2, log=True)},
+        ),
+        Candidate(
+            "ridge",
+            "linear",
+            {"regression": _ridge},
+            {"alpha": 1.0},
+            {"alpha": Range(1e-3, 1e4, log=True)},
         ),
         Candidate(
             "hist_gradient_boosting",
@@ -145,13 +177,21 @@ CANDIDATES: dict[str, Candidate] = {
     )
 }
 
+DEFAULT_CANDIDATES: dict[TaskType, tuple[str, ...]] = {
+    "binary": ("logistic", "hist_gradient_boosting"),
+    "multiclass": ("logistic", "hist_gradient_boosting"),
+    "regression": ("ridge", "hist_gradient_boosting"),
+}
+
 TRUSTED_TYPES: tuple[str, ...] = (
     "tasks.training.features.ColumnKinds",  # plain dicts and texts
+    "tasks.training.linear.LevelledRidge",  # a ridge regression's arrays and two numbers
     "numpy.dtype",  # of the encoders' matrices
     "sklearn.model_selection._split.KFold",  # the settings of the target encoder's cross-fitting
     "sklearn.model_selection._split.StratifiedKFold",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
+    "sklearn.calibration._TemperatureScaling",  # one number
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",  # arrays of nodes
     "sklearn.tree._tree.Tree",  # the same
     # Gradient boosting's own input check is a partial of this function, and may be one of no other: skops asks for
@@ -162,10 +202,13 @@ TRUSTED_TYPES: tuple[str, ...] = (
 """Types beyond skops' own list that a stored model of these candidates needs, reviewed by hand."""
 
 
-def find_candidates(names: Sequence[str], task: TaskType) -> tuple[Candidate, ...]:
-    """The candidates of those names, each once; ConfigError for one that is unknown or cannot do the task."""
+def find_candidates(names: Sequence[str] | None, task: TaskType) -> tuple[Candidate, ...]:
+    """The candidates of those names (None: the task's default ones), each once.
+
+    ConfigError for one that is unknown or cannot do the task.
+    """
     found = []
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(DEFAULT_CANDIDATES[task] if names is None else names):
         candidate = CANDIDATES.get(name)
         if candidate is None:
             raise ConfigError(
@@ -183,10 +226,12 @@ def make_pipeline(
     params: Mapping[str, Any],
     plan: FeaturePlan,
     task: TaskType,
-    seed: int,
-    class_weight: str | None,
+    setting: Setting,
 ) -> Pipeline:
-    """An unfitted Pipeline from a raw frame to a prediction: steps `columns`, `encode`, `model`."""
-    preparation, categorical = make_preparation(plan, candidate.preparation, task, seed)
-    model = candidate.makers[task](params, Setting(seed, class_weight, tuple(categorical)))
+    """An unfitted Pipeline from a raw frame to a prediction: steps `columns`, `encode`, `model`.
+
+    `setting.categorical` follows from the plan, whatever is given.
+    """
+    preparation, categorical = make_preparation(plan, candidate.preparation, task, setting.seed)
+    model = candidate.makers[task](params, replace(setting, categorical=tuple(categorical)))
     return Pipeline([*preparation.steps, ("model", model)])

@@ -233,7 +233,7 @@ def _find_role(plan: FeaturePlan, name: str, part: str | None) -> str:
 def _mean_encoder(task: TaskType, seed: int) -> TargetEncoder:
     """Cross-fitted over shuffled folds: where rows are sorted by the category, blocks would never meet its values."""
     folds = KFold if task == "regression" else StratifiedKFold
-    target = {"binary": "binary", "multiclass": "multiclass", "regression": "continuous"}[task]
+    target = "continuous" if task == "regression" else "auto"  # of codes it tells two classes from several
     return TargetEncoder(target_type=target, cv=folds(_ENCODING_FOLDS, shuffle=True, random_state=seed))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tasks.config import Project
+from tasks.config import Project, TaskType
 from tasks.errors import ConfigError, DataError
 from tasks.results import FittedModel, Split, TrainingFrame, Trial
 from tasks.stage import stage
@@ -25,7 +25,7 @@ def fit_model(frame: TrainingFrame, split: Split, spec: Project, trials: Sequenc
     """
     from tasks.stats.metrics import find_metric
     from tasks.training import calibration as cal
-    from tasks.training.candidates import find_candidates, make_pipeline
+    from tasks.training.candidates import Setting, find_candidates, make_pipeline
     from tasks.training.features import plan_features
     from tasks.training.search import choose_trial
 
@@ -48,7 +48,7 @@ def fit_model(frame: TrainingFrame, split: Split, spec: Project, trials: Sequenc
         fit = np.sort(np.concatenate([fit, held]))  # positions are in the order of use
     rows = frame.frame.iloc[fit]
     plan = plan_features(rows, frame.features)
-    estimator = make_pipeline(candidate, trial.params, plan, frame.task, train.seed, train.class_weight)
+    estimator = make_pipeline(candidate, trial.params, plan, frame.task, Setting.of(train))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as in the search: the gates judge the result
         estimator.fit(rows, target[fit])
@@ -80,11 +80,32 @@ def fit_model(frame: TrainingFrame, split: Split, spec: Project, trials: Sequenc
     )
 
 
-def _check(frame: TrainingFrame, split: Split, spec: Project) -> None:
-    if frame.task != "binary" and spec.train.costs is not None:
-        raise ConfigError(f"train.costs: costs of false positives need a binary target; this one is {frame.task}.")
-    if frame.task == "regression" and spec.train.class_weight is not None:
+def check_task(spec: Project, task: TaskType) -> None:
+    """ConfigError where the project file asks for what a target of this task does not have."""
+    from tasks.stats.metrics import find_metric
+    from tasks.training.candidates import find_candidates
+
+    train = spec.train
+    metric = find_metric(train.metric, task)
+    find_candidates(train.candidates, task)
+    if task != "binary" and train.costs is not None:
+        raise ConfigError(f"train.costs: costs of false positives need a binary target; this one is {task}.")
+    if task != "regression":
+        return
+    if train.class_weight is not None:
         raise ConfigError("train.class_weight: a regression target has no classes to weigh.")
+    if train.calibrate not in ("auto", "none"):
+        raise ConfigError(
+            f"train.calibrate: a regression has no probabilities; found {train.calibrate}, expected none."
+        )
+    if train.quantile != 0.5 and metric.name != "pinball":
+        raise ConfigError(
+            f"train.quantile: {train.quantile:g} is aimed at with metric: pinball only; found metric: {metric.name}."
+        )
+
+
+def _check(frame: TrainingFrame, split: Split, spec: Project) -> None:
+    check_task(spec, frame.task)
     if frame.task != "regression":
         found = frame.target.iloc[list(split.fit)].unique()
         if len(found) < 2:

@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tasks.config import Project
 from tasks.errors import DataError
 from tasks.results import Split, TrainingFrame, Trial
-from tasks.stats.metrics import AT_HALF, Metric, find_metric
+from tasks.stats.metrics import Metric, find_metric
 from tasks.stats.prediction import predict_rows
 from tasks.training.calibration import find_operating_point
 from tasks.training.candidates import CANDIDATES, Candidate, Choice, Setting, find_candidates
@@ -193,12 +193,12 @@ def _score(
     metric: Metric,
     spec: Project,
 ) -> float:
-    setting = Setting(spec.train.seed, spec.train.class_weight, fold.categorical)
+    setting = replace(Setting.of(spec.train), categorical=fold.categorical)
     model = candidate.makers[frame.task](params, setting)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # parameters at the edge of the space may not converge; the score tells
         model.fit(fold.train, fold.train_target)
-    at = find_operating_point(spec.train, fold.train_target) if frame.task == "binary" else AT_HALF
+    at = find_operating_point(spec.train, fold.train_target, frame.task)
     value = metric.compute(fold.validation_target, predict_rows(model, fold.validation, frame.task), at)
     if not math.isfinite(value):
         raise DataError(

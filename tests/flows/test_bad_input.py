@@ -362,12 +362,24 @@ def _one_class(shop: Shop) -> None:
     shop.put(make_rows(rows=300).assign(bought=True))
 
 
-def _three_classes(shop: Shop) -> None:
-    shop.put(make_rows(rows=300).assign(bought=lambda f: np.resize(["yes", "no", "maybe"], len(f))))
+def _rare_class(shop: Shop) -> None:
+    shop.put(make_rows(rows=300).assign(bought=["maybe", *np.resize(["yes", "no"], 299)]))
 
 
-def _continuous(shop: Shop) -> None:
-    shop.put(make_rows(rows=300).assign(bought=lambda f: np.linspace(0.5, 99.5, len(f))))
+def _ids(shop: Shop) -> None:
+    shop.put(make_rows(rows=300).assign(bought=lambda f: [f"order {n}" for n in range(len(f))]))
+
+
+def _numbers_with_units(shop: Shop) -> None:
+    shop.put(make_rows(rows=300).assign(bought=lambda f: [f"{1000 + 7 * n:,} €" for n in range(len(f))]))
+
+
+def _infinite(shop: Shop) -> None:
+    shop.put(make_rows(rows=300).assign(bought=lambda f: [np.inf, *np.linspace(0.5, 99.5, len(f) - 1)]))
+
+
+def _dates(shop: Shop) -> None:
+    shop.put(make_rows(rows=300).assign(bought=lambda f: f["at"].dt.strftime("%Y-%m-%d")))
 
 
 def _positive_is_nowhere(shop: Shop) -> None:
@@ -480,8 +492,11 @@ def _same_stem(shop: Shop) -> None:
         (_no_labels, ["target 'bought': no row has a known label", "data.label_delay"]),
         (_labels_of_the_future, ["target 'bought': no row has a known label", "data.label_delay"]),
         (_one_class, ["target 'bought': all", "True", "two classes"]),
-        (_three_classes, ["target 'bought': 3 different values", "multiclass", "binary"]),
-        (_continuous, ["target 'bought'", "regression", "binary"]),
+        (_rare_class, ["1 of 3 classes are too rare", "'maybe', has 1 rows", "expected 8", "'other'"]),
+        (_ids, ["185 different values in 185 rows", "'order 0'", "at most 100 classes", "An id is no target"]),
+        (_numbers_with_units, ["text that reads as numbers: '1,000 €'", "without separators"]),
+        (_infinite, ["1 of 185 known labels are infinite", "contract"]),
+        (_dates, ["target 'bought': holds dates such as '2024-01-0"]),
         (_positive_is_nowhere, ["data.positive: 'bought' is not a value", "False", "True"]),
         (_few_rows, ["target 'bought'", "rows with a known label", "expected 40"]),
         (_few_positives, ["the rarer of False and True has", "expected 8"]),
@@ -512,9 +527,9 @@ def test_data_that_cannot_be_used(broken: Callable[[Shop], None], words: list[st
 
 def test_where_a_contract_may_take_labels_out_it_is_asked_first(shop: Shop, trueup: Trueup) -> None:
     """A label that the contract quarantines is no third class; one that it lets through is, and nothing is kept."""
-    _three_classes(shop)
+    _rare_class(shop)
     shop.contract("columns: {colour: {type: string}}")
-    check_said(trueup("run", str(shop.file), "--as-of", "2024-06-01"), 3, "3 different values", "multiclass")
+    check_said(trueup("run", str(shop.file), "--as-of", "2024-06-01"), 3, "'maybe', has 1 rows", "take their rows out")
     check_unwritten(shop)
 
 

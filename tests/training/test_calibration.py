@@ -26,6 +26,31 @@ def test_auto_takes_what_the_rarer_class_allows() -> None:
     assert choose(99) == choose(0) == "none"
 
 
+def test_several_classes_share_a_temperature() -> None:
+    few = np.repeat([0, 1, 2], [900, 60, 3])
+    assert choose_calibration("auto", few, 3, False) == ("temperature", "temperature")
+    assert choose_calibration("auto", few, 3, True)[1].startswith("none: 3 of the 963 calibration rows are of the rare")
+    assert choose_calibration("auto", np.repeat([0, 1, 2], 5_000), 3, True)[0] == "sigmoid"
+    assert choose_calibration("auto", few[:960], 3, False)[1].startswith("none: 960 calibration rows lack a class")
+    assert choose_calibration("auto", few[::10], 3, False)[0] == "none", "97 rows"
+    assert choose_calibration("temperature", labels(5, 50), 2, False) == ("temperature", "temperature")
+
+
+@pytest.mark.parametrize("method", ["temperature", "sigmoid", "isotonic"])
+def test_calibration_mends_an_overconfident_model_of_several_classes(method: str) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(6_000, 3))
+    true = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    y = (true.cumsum(axis=1) < random.random((6_000, 1))).sum(axis=1)
+    frame = pd.DataFrame(x, columns=["a", "b", "c"])
+    model = LogisticRegression().fit(frame.iloc[:3_000], y[:3_000])
+    model.coef_, model.intercept_ = 4 * model.coef_, 4 * model.intercept_
+    mended = calibrate(model, frame.iloc[3_000:], y[3_000:], method)  # type: ignore[arg-type]
+    after = mended.predict_proba(frame)
+    assert np.allclose(after.sum(axis=1), 1)
+    assert np.abs(after - true).mean() < 0.04 < 0.1 < np.abs(model.predict_proba(frame) - true).mean()
+
+
 def test_none_says_why_and_warns_of_class_weights() -> None:
     method, text = choose_calibration("auto", labels(7, 50), 2, True)
     assert method == "none"

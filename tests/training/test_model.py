@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,12 +17,12 @@ from tasks.errors import ConfigError, DataError
 from tasks.results import to_json
 from tasks.stats.prediction import predict_rows
 from tasks.training.calibration import calibrate
-from tasks.training.candidates import CANDIDATES, TRUSTED_TYPES, make_pipeline
+from tasks.training.candidates import CANDIDATES, TRUSTED_TYPES, Setting, make_pipeline
 from tasks.training.features import plan_features
-from tasks.training.model import train_model
+from tasks.training.model import check_task, train_model
 from tests.training.rows import make_columns, make_project, make_split, make_training
 
-ALL = list(CANDIDATES)
+ALL = [c.name for c in CANDIDATES.values() if "binary" in c.makers]
 
 
 @pytest.mark.parametrize("calibration", ["none", "sigmoid", "isotonic"])
@@ -54,10 +55,12 @@ def test_the_reviewed_types_hold_no_more_than_is_needed() -> None:
     plan, seen = plan_features(frame, list(frame.columns)), set()
     for candidate in CANDIDATES.values():
         for task in candidate.makers:
-            estimator = make_pipeline(candidate, candidate.defaults, plan, task, 0, None).fit(frame, labels[task])
-            if task != "regression":
-                estimator = calibrate(estimator, frame, labels[task].to_numpy(), "sigmoid")
-            seen |= set(skops.io.get_untrusted_types(data=skops.io.dumps(estimator)))
+            for setting in (Setting(0, None), *([Setting(0, None, aim="median")] if task == "regression" else [])):
+                estimator = make_pipeline(candidate, candidate.defaults, plan, task, setting).fit(frame, labels[task])
+                seen |= set(skops.io.get_untrusted_types(data=skops.io.dumps(estimator)))
+            for method in ("sigmoid", "isotonic", "temperature") if task != "regression" else ():
+                calibrated = calibrate(estimator, frame, labels[task].to_numpy(), method)
+                seen |= set(skops.io.get_untrusted_types(data=skops.io.dumps(calibrated)))
     assert seen == set(TRUSTED_TYPES)
 
 
@@ -165,7 +168,7 @@ def test_a_category_of_100_000_values_makes_a_small_model(name: str) -> None:
     params = {**CANDIDATES[name].defaults, **small}
     if name == "random_forest":
         frame, target = frame.iloc[::10], target.iloc[::10]
-    pipeline = make_pipeline(CANDIDATES[name], params, plan, "binary", 0, None).fit(frame, target)
+    pipeline = make_pipeline(CANDIDATES[name], params, plan, "binary", Setting(0, None)).fit(frame, target)
     stored = skops.io.dumps(pipeline)
     again = skops.io.loads(stored, trusted=list(TRUSTED_TYPES))
     np.testing.assert_array_equal(again.predict_proba(frame[:100]), pipeline.predict_proba(frame[:100]))
@@ -193,10 +196,61 @@ def test_numbers_can_be_predicted_too(name: str) -> None:
     frame["many"] = [f"v{k}" for k in np.random.default_rng(0).integers(0, 300, 600)]
     target = frame["count"] * 2.0 + frame["amount"].fillna(0)
     plan = plan_features(frame, list(frame.columns))
-    model = make_pipeline(CANDIDATES[name], CANDIDATES[name].defaults, plan, "regression", 0, None)
+    model = make_pipeline(CANDIDATES[name], CANDIDATES[name].defaults, plan, "regression", Setting(0, None))
     model.fit(frame.iloc[:500], target.iloc[:500])
     prediction = predict_rows(model, frame.iloc[500:], "regression")
     assert np.corrcoef(prediction, target.iloc[500:])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("metric", "quantile", "statistic"), [("r2", 0.5, "mean"), ("mae", 0.5, "median"), ("pinball", 0.9, "quantile")]
+)
+@pytest.mark.parametrize("name", ["ridge", "hist_gradient_boosting"])
+def test_a_regression_aims_at_what_its_metric_rewards(name: str, metric: str, quantile: float, statistic: str) -> None:
+    """On skewed noise mean, median and an upper quantile lie far apart."""
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": random.normal(size=3_000), "z": random.normal(size=3_000)})
+    noise = random.lognormal(0, 1, 3_000)
+    target = pd.Series(5 * frame["x"] + noise)
+    spec = make_project(candidates=[name], search={"trials": 1}, metric=metric, quantile=quantile)
+    model = train_model(make_training(frame, target, "regression", ()), make_split(3_000), spec)
+    assert model.calibration.startswith("none") and model.threshold is None and model.task == "regression"
+    test = np.arange(2_400, 3_000)
+    left = target.iloc[test] - predict_rows(model.estimator, frame.iloc[test], "regression")
+    found = {"mean": left.mean(), "median": left.median(), "quantile": left.quantile(0.9)}
+    assert abs(found[statistic]) == min(map(abs, found.values())), found
+    again = skops.io.loads(skops.io.dumps(model.estimator), trusted=list(TRUSTED_TYPES))
+    np.testing.assert_array_equal(again.predict(frame), model.estimator.predict(frame))
+
+
+def test_each_task_has_its_own_default_candidates() -> None:
+    frame, target = make_columns(600)
+    labels = {"binary": target, "multiclass": target + (frame["count"] > 25), "regression": frame["count"] * 1e6}
+    tried = {}
+    for task, own in labels.items():
+        classes = tuple(sorted(own.unique())) if task != "regression" else ()
+        spec = make_project(search={"trials": 2, "seconds": 1e6})
+        model = train_model(make_training(frame, own, task, classes), make_split(600), spec)
+        tried[task] = [t.candidate for t in model.trials]
+    linear = {"binary": "logistic", "multiclass": "logistic", "regression": "ridge"}
+    assert tried == {task: [linear[task], "hist_gradient_boosting"] for task in labels}
+
+
+@pytest.mark.parametrize(
+    ("task", "train", "words"),
+    [
+        ("regression", {"class_weight": "balanced"}, "class_weight"),
+        ("regression", {"calibrate": "isotonic"}, r"train\.calibrate: a regression has no probabilities"),
+        ("regression", {"costs": {"false_positive": 1, "false_negative": 2}}, r"train\.costs"),
+        ("regression", {"quantile": 0.9}, "metric: pinball only; found metric: r2"),
+        ("regression", {"metric": "roc_auc"}, "'roc_auc' is no metric of a regression"),
+        ("multiclass", {"candidates": ["ridge"]}, "'ridge' cannot predict a multiclass"),
+        ("multiclass", {"metric": "f1"}, "'f1' is no metric of a multiclass"),
+    ],
+)
+def test_what_a_task_does_not_have_is_refused(task: Any, train: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        check_task(make_project(**train), task)
 
 
 @pytest.mark.parametrize("name", [c.name for c in CANDIDATES.values() if "multiclass" in c.makers])
@@ -205,7 +259,7 @@ def test_several_classes_can_be_predicted_too(name: str) -> None:
     frame["many"] = [f"v{k}" for k in np.random.default_rng(0).integers(0, 300, 900)]
     target = np.where(frame["count"] < 15, "low", np.where(frame["count"] < 35, "mid", "top")).astype(object)
     plan = plan_features(frame, list(frame.columns))
-    model = make_pipeline(CANDIDATES[name], CANDIDATES[name].defaults, plan, "multiclass", 0, "balanced")
+    model = make_pipeline(CANDIDATES[name], CANDIDATES[name].defaults, plan, "multiclass", Setting(0, "balanced"))
     model = calibrate(model.fit(frame.iloc[:600], target[:600]), frame.iloc[600:750], target[600:750], "sigmoid")
     probability = predict_rows(model, frame.iloc[750:], "multiclass")
     assert probability.shape == (150, 3) and np.allclose(probability.sum(axis=1), 1)
