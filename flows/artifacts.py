@@ -16,18 +16,6 @@ def show_markdown(key: str, text: str, description: str | None = None) -> None:
     _in_run(lambda prefect: prefect.create_markdown_artifact(text, key=_slug(key), description=description))
 
 
-def escape(text: str) -> str:
-    """A stranger's text for Markdown: shown as it is, none of it read as Markdown or HTML; line breaks as spaces."""
-    return re.sub(r"([\\`*_{}\[\]<>()#+\-!|&~$])", r"\\\1", " ".join(text.split()))
-
-
-def code(text: str) -> str:
-    """A path or an id for Markdown, to be copied as it stands."""
-    line = " ".join(text.split())
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
-    return f"{fence} {line} {fence}" if "`" in line else f"`{line}`"
-
-
 def show_table(key: str, rows: Sequence[Mapping[str, Any]], description: str | None = None) -> None:
     """Put a table on the page of the flow run, the keys of the first row its heads; without rows, nothing."""
     if rows:

@@ -8,24 +8,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flows.artifacts import code, escape, show_link, show_markdown, show_table
+from flows.artifacts import show_link, show_markdown, show_table
+from flows.publication import CARD, DECISION, page_paths
 from flows.summary import LABELLED, TurnReport
 from flows.workspace import Workspace
 from tasks.ledger import Entry
-from tasks.registry import open_registry, run_link
+from tasks.registry import open_registry, page_link, run_link
+from tasks.reports.markdown import code, escape
 from tasks.results import ContractResult, Window
 
 
 def show_verdict(workspace: Workspace, trained: Entry) -> None:
-    """A training's gates and test metrics, and the way to its MLflow run."""
+    """The gates and metrics of a training or a look, and the way to the version's pages and its MLflow run."""
     made, name = trained.payload, workspace.project.name
     gates = [
         (g["name"], g["status"].replace("_", " "), _number(g["observed"]), _number(g["limit"]), g["sentence"])
         for g in made["gates"]
     ]
     metrics = [(m["name"], _number(m["value"]), _number(m["low"]), _number(m["high"])) for m in made["metrics"]]
-    link = run_link(open_registry(workspace.project.home), made["run_id"])
-    at_server = link.startswith("http")
+    registry = open_registry(workspace.project.home)
+    link, page = run_link(registry, made["run_id"]), page_link(registry, made["run_id"], DECISION)
     title = f"{name} version {trained.subject}: {trained.outcome}"
     lines = [
         f"# {escape(title)}",
@@ -33,11 +35,13 @@ def show_verdict(workspace: Workspace, trained: Entry) -> None:
         _table(("gate", "status", "observed", "limit", "why"), gates),
         f"## Test metrics\n\n{escape(made['split'])}",
         _table(("metric", "value", "from", "to"), metrics),
-        f"In MLflow: [its run](<{link}>)" if at_server else code(link),
+        *_list_pages(workspace, trained),
+        code(link) if page is None else f"In MLflow: [its run](<{link}>)",
     ]
     show_markdown(f"{name}-verdict", "\n\n".join(lines), f"{title}. {trained.reason}")
-    if at_server:
+    if page is not None:
         show_link(f"{name}-mlflow-run", link, title, f"MLflow run of version {trained.subject}")
+        show_link(f"{name}-decision-page", page, title, f"Decision page of version {trained.subject}")
 
 
 def show_window(workspace: Workspace, window: Window) -> None:
@@ -45,7 +49,7 @@ def show_window(workspace: Workspace, window: Window) -> None:
     name = workspace.project.name
     lines = [f"# {escape(window.batch)}: {window.health}", escape(window.sentence), f"**Action:** {window.action}"]
     if window.report is not None:
-        lines.append(f"Drift report: {code(str(window.report))}")
+        lines.append(f"Drift report: {code(str(window.report))}; trueup ui shows it in Evidently")
     if window.notes:
         lines.append("\n".join(f"- {escape(note)}" for note in window.notes))
     show_markdown(f"{name}-health", "\n\n".join(lines), f"{window.batch}: {window.health}")
@@ -94,6 +98,21 @@ def describe_turn(report: TurnReport) -> str:
         shown = f"{kind}: {code(place)}" if label == "look at" else escape(text)
         lines.append(f"- **{escape(label)}** {shown}")
     return "\n".join([f"# {escape(report.lines[0])}: {report.outcome}", "", *lines])
+
+
+def _list_pages(workspace: Workspace, trained: Entry) -> list[str]:
+    """Where the decision page and the model card are: links where MLflow is a server, and files under the home.
+
+    No browser follows a link from Prefect's page to a file, so a file's path is there to be copied.
+    """
+    registry, paths = open_registry(workspace.project.home), page_paths(workspace.project, int(str(trained.subject)))
+    lines = []
+    for title, name in (("Decision page", DECISION), ("Model card", CARD)):
+        link = page_link(registry, trained.payload["run_id"], name)
+        in_mlflow = f"{name} in the run's artifacts (trueup ui)" if link is None else f"[in MLflow](<{link}>)"
+        if paths[name].is_file():
+            lines.append(f"{title}: {escape(in_mlflow) if link is None else in_mlflow}, {code(str(paths[name]))}")
+    return lines
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from flows import show
-from flows.artifacts import code, escape
 from flows.summary import TurnReport
+from tasks.reports.markdown import code, escape
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",

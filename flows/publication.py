@@ -1,0 +1,148 @@
+"""A version's pages: its decision page and its model card, made from the ledger and put where people look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.champion import find_training, version_of
+from flows.plan import digest
+from flows.workspace import Workspace
+from tasks.config import LoadedProject
+from tasks.errors import InfrastructureError
+from tasks.files import whole_file
+from tasks.ledger import Entry
+from tasks.registry import Registry, load_artifact, log_pages, open_registry
+from tasks.results import ModelVersion
+
+if TYPE_CHECKING:
+    from tasks.reports.dossier import Decision, Dossier
+
+DECISION, CARD, CARD_TEXT = "decision.html", "model_card.html", "model_card.md"  # in the version's MLflow run
+
+
+def page_paths(project: LoadedProject, version: int) -> dict[str, Path]:
+    """Where a version's pages are under the home, by their names in MLflow."""
+    folder = project.folder / "decisions"
+    return {
+        DECISION: folder / f"v{version}.html",
+        CARD: folder / f"v{version}-card.html",
+        CARD_TEXT: folder / f"v{version}-card.md",
+    }
+
+
+def publish(workspace: Workspace, version: int) -> None:
+    """Write a version's pages, and those of the champion that it displaced, and log them to their MLflow runs.
+
+    The same ledger gives the same pages; what is there already is not written again. InfrastructureError where the
+    disk or MLflow refuses.
+    """
+    decisions = workspace.ledger.entries(workspace.project.name, step="release")
+    moved = [(before, after) for _, before, after in _follow(decisions) if before not in (None, after)]
+    displaced = [before for before, after in moved[-1:] if after == version and before is not None]
+    for number in (version, *displaced):
+        _publish_one(workspace, number, decisions)
+
+
+def gather_dossier(workspace: Workspace, version: int, decisions: Sequence[Entry]) -> Dossier:
+    """What the ledger has about a version; `decisions` are all release entries of the project, in order."""
+    from tasks.reports.dossier import Dossier, Look
+
+    project, ledger = workspace.project, workspace.ledger
+    trained = find_training(workspace, version)
+    again = [e for e in ledger.entries(project.name, step="look") if e.subject == trained.subject]
+    judged = [e for e in again if e.seq > trained.seq]
+    looks = [
+        Look(int(e.payload.get("look", n)), e.at, e.outcome, e.reason, e.payload)
+        for n, e in enumerate((trained, *judged), 1)
+    ]
+    return Dossier(
+        project=project.name,
+        argument=project.name if project.argument == project.name else str(project.path),
+        version=version,
+        record=trained.payload,
+        trained_at=trained.at,
+        trained_by=trained.actor,
+        code_version=trained.code_version,
+        looks=looks,
+        decisions=_list_decisions(decisions, version, (trained, *judged)),
+        spec=_read_spec(open_registry(project.home), version_of(trained)),
+    )
+
+
+def _publish_one(workspace: Workspace, version: int, decisions: Sequence[Entry]) -> None:
+    from tasks.reports.advice import tell_state
+    from tasks.reports.card import write_card_html, write_card_markdown
+    from tasks.reports.decision import write_decision_page
+
+    dossier = gather_dossier(workspace, version, decisions)
+    pages = {
+        DECISION: write_decision_page(dossier),
+        CARD: write_card_html(dossier),
+        CARD_TEXT: write_card_markdown(dossier),
+    }
+    for name, path in page_paths(workspace.project, version).items():
+        content = pages[name].encode("utf-8", "replace")
+        if not path.is_file() or path.read_bytes() != content:
+            with whole_file(path) as file:
+                file.write(content)
+    record = dossier.record
+    description = (
+        f"{tell_state(dossier).sentence}\n\nVerdict: {dossier.look.outcome}. {dossier.look.reason}\n\n"
+        f"Chosen: {record.get('choice')}\n\nSplit {record.get('split')}\n\n"
+        f"Its pages are among the artifacts of its run: {DECISION} and {CARD}"
+    )
+    stored = version_of(find_training(workspace, version))
+    log_pages(open_registry(workspace.project.home), stored, pages, description)
+
+
+def _follow(decisions: Sequence[Entry]) -> list[tuple[Entry, int | None, int | None]]:
+    """Each decision with the champion before and after it."""
+    followed = []
+    before: int | None = None
+    for entry in decisions:
+        after = entry.payload["release"]["champion"]
+        followed.append((entry, before, after))
+        before = after
+    return followed
+
+
+def _list_decisions(decisions: Sequence[Entry], version: int, evidence: Sequence[Entry]) -> list[Decision]:
+    """The decisions about a version, and those that put another in its place."""
+    from tasks.reports.dossier import Decision
+
+    verdicts = [digest("verdict", entry.key) for entry in evidence]
+    by_gates = {*verdicts, *(digest(key, "changed") for key in verdicts)}
+    found = []
+    for entry, before, after in _follow(decisions):
+        own = entry.subject == str(version)
+        if not own and (before != version or after == version):
+            continue
+        gone = "rolled back" if entry.outcome == "rollback" else "replaced"
+        overruled = tuple(entry.payload.get("overruled") or ()) if entry.payload.get("override") else None
+        found.append(
+            Decision(
+                at=entry.at,
+                action=entry.outcome if own else gone,
+                actor=entry.actor,
+                reason=entry.reason,
+                champion=after,
+                previous=before if before != after else None,
+                by_gates=own and entry.key in by_gates,
+                overruled=overruled if own else None,
+            )
+        )
+    return found
+
+
+def _read_spec(registry: Registry, version: ModelVersion) -> Mapping[str, Any]:
+    """The project file as the version was trained by it; empty where its run does not have it any more."""
+    import yaml
+
+    try:
+        text = load_artifact(registry, version, "project.yaml").read_text(encoding="utf-8")
+    except (InfrastructureError, OSError):
+        return {}
+    spec = yaml.safe_load(text)
+    return spec if isinstance(spec, Mapping) else {}

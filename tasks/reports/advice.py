@@ -1,0 +1,279 @@
+"""What a verdict means for a person: one sentence, what to do next, and what would change it."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tasks.reports.dossier import RELEASED, Decision, Dossier, bounds, gate_title, limits_from_above, metric_title
+from tasks.reports.wording import capital, is_number, number, percent, plain, sentence, signed
+
+Tone = Literal["good", "bad", "warn", "na"]
+REASON = '--reason "..."'
+
+
+@dataclass(frozen=True)
+class State:
+    """How a version stands: a word for the badge, its tone, and one sentence."""
+
+    word: str
+    tone: Tone
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do, and the command that does it."""
+
+    text: str
+    command: str = ""
+
+
+def tell_state(dossier: Dossier) -> State:
+    """The newest decision about a version, in one sentence."""
+    name, newest = f"Version {dossier.version}", dossier.newest
+    if newest is None:
+        said = {"promote": "passed every gate", "hold": _why(dossier), "reject": _why(dossier)}
+        return State("not decided", "na", f"{name} was judged and not decided about yet: {said[dossier.look.outcome]}.")
+    tell = _TOLD[newest.action]
+    return tell(dossier, name, newest)
+
+
+def _tell_released(dossier: Dossier, name: str, newest: Decision) -> State:
+    place = f" in place of version {newest.previous}" if newest.previous is not None else ""
+    if newest.overruled is not None:
+        return State("released by override", "bad", f"{name} was released{place} although its gates did not pass.")
+    if newest.action == "rollback":
+        return State("champion again", "warn", f"{name} was made champion again{place} by {plain(newest.actor)}.")
+    if newest.by_gates:
+        return State("released", "good", f"{name} passed every gate and was released{place}.")
+    return State("released", "good", f"{name} was released{place} by {plain(newest.actor)}.")
+
+
+def _tell_waiting(dossier: Dossier, name: str, newest: Decision) -> State:
+    return State("waits for approval", "warn", f"{name} passed every gate and waits for a person to approve it.")
+
+
+def _tell_held(dossier: Dossier, name: str, newest: Decision) -> State:
+    why = f": {_why(dossier)}" if dossier.look.outcome == "hold" else ""
+    return State("held", "warn", f"{name} is held and was not released{why}.")
+
+
+def _tell_rejected(dossier: Dossier, name: str, newest: Decision) -> State:
+    if newest.by_gates:
+        return State("rejected", "bad", f"{name} was rejected: {_why(dossier)}.")
+    return State("rejected", "bad", f"{name} was rejected by {plain(newest.actor)}.")
+
+
+def _tell_gone(dossier: Dossier, name: str, newest: Decision) -> State:
+    if newest.action == "rolled back":
+        return State("rolled back", "bad", f"{name} was rolled back: version {newest.champion} took its place again.")
+    return State("replaced", "na", f"{name} was released, and version {newest.champion} has taken over since.")
+
+
+_TOLD = {
+    **dict.fromkeys(RELEASED, _tell_released),
+    "propose": _tell_waiting,
+    "hold": _tell_held,
+    "reject": _tell_rejected,
+    "replaced": _tell_gone,
+    "rolled back": _tell_gone,
+}
+
+
+def _why(dossier: Dossier) -> str:
+    """The gate that decided against a version, in a clause."""
+    gate = next((g for g in dossier.gates if g.get("name") == dossier.evidence.get("deciding")), None)
+    if gate is None:
+        return "its gates do not allow it"
+    name, failed = str(gate.get("name")), gate.get("status") == "fail"
+    better = (gate.get("evidence") or {}).get("rule") == "better"
+    said = {
+        "baseline": ("it is not better than a constant prediction by as much as is asked",
+                     "whether it is better than a constant prediction by as much as is asked cannot be told yet"),
+        "champion": ("it is not better than the champion" if better
+                     else "it is worse than the champion by more than is allowed",
+                     f"whether it is {'better' if better else 'as good as'} {'than ' if better else ''}the champion "
+                     "cannot be told yet"),
+        "sound": ("the stored model does not behave as it should", "the stored model could not be tried"),
+        "speed": ("it predicts too slowly", "its speed was not measured"),
+        "size": ("it is too large", "its size was not measured"),
+    }  # fmt: skip
+    clauses = said.get(name, (f"the gate {plain(name)!r} failed", f"the gate {plain(name)!r} could not be decided"))
+    return clauses[0] if failed else clauses[1]
+
+
+def tell_steps(dossier: Dossier) -> list[Step]:
+    """What a person may do next, the likeliest first."""
+    newest, project, version = dossier.newest, shlex.quote(dossier.argument), dossier.version
+    undo = Step("To go back to the champion before it:", f"trueup rollback {project} {REASON}")
+    watch = Step("See in its health page whether it keeps what it promised:", f"trueup monitor {project}")
+    if newest is None:
+        return [Step("Bring the project up to date; that decides:", f"trueup run {project}")]
+    if newest.overruled is not None:
+        later = Step("Train again when there are more rows; that version is compared with this one:",
+                     f"trueup train {project}")  # fmt: skip
+        return [Step("Watch it closely: it serves without the evidence that the gates ask for."), undo, later]
+    if newest.action in RELEASED:
+        first = Step("Nothing has to be done: the next batches are scored with it.")
+        return [first, watch, *([undo] if newest.previous is not None else [])]
+    if newest.action == "propose":
+        return [
+            Step("Read the evidence below, then approve it:", f"trueup approve {project} {version} {REASON}"),
+            Step("Or turn it down:", f"trueup reject {project} {version} {REASON}"),
+        ]
+    if newest.action == "hold":
+        return _steps_held(dossier, project)
+    if newest.action == "reject":
+        stays = f"Version {newest.champion} stays champion" if newest.champion is not None else "There is no champion"
+        if not newest.by_gates:
+            return [Step(f"{stays}; nothing has to be done.")]
+        return [
+            Step(f"{stays}. See below which gate failed, and what would have to change."),
+            Step("Change the data or the project file and train again:", f"trueup train {project}"),
+        ]
+    return [Step("Who is champion now, and why:", f"trueup history {project}")]
+
+
+def _steps_held(dossier: Dossier, project: str) -> list[Step]:
+    newest, version = dossier.newest, dossier.version
+    stays = newest.champion if newest else None
+    first = f"Version {stays} stays champion meanwhile." if stays is not None else "There is no champion meanwhile."
+    steps = [Step(first)]
+    if dossier.look.outcome == "promote":  # the world moved on between the comparison and the release
+        return [*steps, Step("Train again, so that it is compared with that one:", f"trueup train {project} --force")]
+    evidence, look = dossier.evidence, dossier.look.number
+    looks = evidence.get("looks")
+    if is_number(looks) and look < looks:
+        left = int(looks) - look
+        more = "once more" if left == 1 else f"up to {left} times more"
+        steps.append(Step(f"It is judged again by itself {more} as labels come:", f"trueup run {project}"))
+    steps.append(Step("Turn it down if it is not worth the wait:", f"trueup reject {project} {version} {REASON}"))
+    if any(g.get("name") == "sound" and g.get("status") != "pass" for g in dossier.gates):
+        return steps  # what does not load cannot serve, whatever a person says
+    steps.append(
+        Step("Release it against the gates, on your own responsibility; that is recorded and shown:",
+             f"trueup promote {project} {version} --override {REASON}")
+    )  # fmt: skip
+    return steps
+
+
+def tell_changes(dossier: Dossier) -> list[str]:
+    """What would change the verdict, gate by gate; those that stand against it first."""
+    order = {"fail": 0, "inconclusive": 1, "pass": 2, "not_applicable": 3}
+    gates = sorted(dossier.gates, key=lambda g: order.get(str(g.get("status")), 1))
+    return [f"{gate_title(gate)}: {_change(gate)}" for gate in gates]
+
+
+def _change(gate: Mapping[str, Any]) -> str:
+    status, limit, found = gate.get("status"), gate.get("limit"), bounds(gate)
+    if status == "not_applicable":
+        return "there was no champion yet. Once there is one, every later version is compared with it."
+    if found is not None and is_number(limit):
+        return _change_of_bounds(gate, found, float(limit))
+    observed = gate.get("observed")
+    if is_number(observed) and is_number(limit):
+        return _change_of_value(str(status), float(observed), float(limit), limits_from_above(gate))
+    return "it has to be judged first. " + sentence(plain(gate.get("sentence", "")))
+
+
+def _change_of_bounds(gate: Mapping[str, Any], found: tuple[float, float, float], limit: float) -> str:
+    point, low, high = found
+    below, status = limits_from_above(gate), gate.get("status")
+    show = signed if "gain" in (gate.get("evidence") or {}) else number
+    near, far, side = (high, low, "below") if below else (low, high, "above")
+    names = ("upper", "lower") if below else ("lower", "upper")
+    if status == "pass":
+        return (
+            f"the {names[0]} bound {show(near)} lies {number(abs(near - limit))} {side} the limit {show(limit)}. "
+            f"On the other side of it, the version would have been held."
+        )
+    shift = abs(limit - near)
+    if status == "fail":
+        return (
+            f"even the {names[1]} bound {show(far)} does not reach the limit {show(limit)}. A model that is better by "
+            f"{number(shift)} would pass, if its bounds were as wide."
+        )
+    text = (
+        f"the {names[0]} bound {show(near)} misses the limit {show(limit)} by {number(shift)}. It passes with a better "
+        f"model, or with narrower bounds"
+    )
+    rows, needed = (gate.get("evidence") or {}).get("rows"), (gate.get("evidence") or {}).get("rows_needed")
+    if is_number(needed) and is_number(rows) and needed > rows > 0:
+        return (
+            f"{text}, which come from more rows: about {_round_up(needed)} instead of {number(int(rows))}, "
+            f"{number(needed / rows)} times as many."
+        )
+    reached = point <= limit if below else point >= limit
+    return f"{text}." if reached else f"{text}; but the estimate itself, {show(point)}, is on the wrong side of it."
+
+
+def _change_of_value(status: str, observed: float, limit: float, below: bool) -> str:
+    if status == "pass":
+        share = f", {percent(observed / limit)} of it" if below and limit > 0 and observed > 0 else ""
+        return f"{number(observed)} against a limit of {number(limit)}{share}. Beyond it, the version would fail."
+    way = "at most" if below else "at least"
+    return f"{number(observed)} was found; {way} {number(limit)} would pass."
+
+
+def tell_promise(dossier: Dossier) -> list[str]:
+    """What the comparisons promise, in words that are true of them."""
+    evidence = dossier.evidence
+    compared = evidence.get("comparison") or evidence.get("baseline_comparison")
+    if not compared:
+        found = (g.get("evidence") or {} for g in dossier.gates)
+        compared = next((e for e in found if is_number(e.get("confidence"))), None)
+    if not compared or not is_number(compared.get("confidence")):
+        return [
+            "No comparison could be made, so no error rate is stated. What cannot be told is never released by itself."
+        ]
+    error = 1 - float(compared["confidence"])
+    said = [
+        f"Nominally {percent(error)} per comparison: were the model in truth exactly at a limit, that is how often "
+        "chance alone would carry it past. It holds for one challenger and one metric "
+        f"({metric_title(dossier.metric)}) that were chosen before the test rows were looked at, with independent "
+        "blocks; not per year, and not for the best of many.",
+        "Every gate has to pass, so more gates do not make a wrong release likelier. What cannot be told holds.",
+    ]
+    looks = evidence.get("looks")
+    number_of = dossier.look.number
+    if is_number(looks) and looks > 1 and number_of:
+        said.append(
+            f"This was look {number_of} of at most {int(looks)}. Each look takes {percent(error)}, so that all of them "
+            f"together stay nominally at {percent(min(error * looks, 1.0))}."
+        )
+    effective = compared.get("effective_blocks")
+    if is_number(effective):
+        said.append(
+            f"The test rows form {number(compared.get('blocks'))} blocks of unequal size, worth {number(effective)} "
+            "equal ones; the bounds allow for how few these are."
+        )
+    said.append("Limits that are changed after the result was seen void these rates.")
+    return said
+
+
+def _round_up(rows: float) -> str:
+    count = math.ceil(rows)
+    step = 10 ** max(len(str(count)) - 2, 0)
+    return f"{-(-count // step) * step:,}"
+
+
+def decided_line(decision: Decision) -> str:
+    """Who decided: the gates, or a person."""
+    return f"the gates, run by {plain(decision.actor)}" if decision.by_gates else plain(decision.actor)
+
+
+def action_word(action: str) -> str:
+    """A decision's action as a word for people."""
+    known = {
+        "promote": "promoted",
+        "approve": "approved",
+        "rollback": "rolled back to",
+        "propose": "waits for approval",
+        "hold": "held",
+        "reject": "rejected",
+    }
+    return known.get(action, capital(action).lower())

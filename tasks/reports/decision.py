@@ -1,0 +1,292 @@
+"""The decision page: what was decided about a version, on what evidence, and what to do next. One file, no script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from tasks.reports import advice
+from tasks.reports.dossier import Dossier, bounds, gate_title, limits_from_above, metric_title
+from tasks.reports.figures import Axis, draw_bar, draw_curve, draw_gate, draw_spread
+from tasks.reports.rendering import render_html
+from tasks.reports.wording import NOTHING, is_number, moment, number, plain, shorten, signed, spoken
+
+_MOST_ROWS = 40  # of any table of names
+_MOST_DECISIONS = 60
+_BARS = 15
+_LINES = 4  # curves of classes in one picture
+_STATUS = {
+    "pass": ("good", "✓", "pass"),
+    "fail": ("bad", "✗", "fail"),
+    "inconclusive": ("warn", "?", "inconclusive"),
+    "not_applicable": ("na", NOTHING, "not applicable"),
+}
+
+
+@dataclass(frozen=True)
+class GateView:
+    """A gate as the ladder shows it."""
+
+    title: str
+    name: str
+    tone: str
+    glyph: str
+    status: str
+    sentence: str
+    deciding: bool
+    overruled: bool
+    figure: Markup | None
+    caption: str
+    numbers: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One model's metric with its interval, and where it lies on an axis that is shared."""
+
+    name: str
+    value: str
+    interval: str
+    figure: Markup
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve's picture, and what it shows."""
+
+    title: str
+    caption: str
+    figure: Markup
+
+
+def write_decision_page(dossier: Dossier) -> str:
+    """The page as HTML: self-contained, without script, below 1 MB whatever the data and the people brought.
+
+    It tells only what the dossier holds: curves, importance, looks or a refit that are not there are not shown. The
+    same dossier gives the same page.
+    """
+    record, evidence = dossier.record, dossier.evidence
+    comparison = evidence.get("comparison")
+    return render_html(
+        "decision.html.jinja",
+        d=dossier,
+        state=advice.tell_state(dossier),
+        steps=advice.tell_steps(dossier),
+        changes=advice.tell_changes(dossier),
+        promise=advice.tell_promise(dossier),
+        override=dossier.override,
+        gates=[_view_gate(gate, dossier) for gate in dossier.gates],
+        comparison=comparison,
+        no_comparison=_explain_no_comparison(dossier) if not comparison else "",
+        spreads=_view_models(evidence, record),
+        metric=metric_title(dossier.metric),
+        metrics=view_metrics(evidence.get("metrics") or ()),
+        decisions=list(reversed(dossier.decisions[-_MOST_DECISIONS:])),
+        earlier=max(0, len(dossier.decisions) - _MOST_DECISIONS),
+        who=advice.decided_line,
+        action=advice.action_word,
+        curves=_view_curves(evidence.get("curves") or record.get("curves") or {}, str(record.get("task"))),
+        importance=_view_importance(record.get("importance") or {}),
+        params=list_items(record.get("params") or {}),
+        dropped=list_items(record.get("dropped") or {}),
+        dropped_features=list_items(record.get("dropped_features") or {}),
+        refit=describe_refit(record.get("refit")),
+        batches=listed_batches(record.get("batches") or ()),
+        refused=listed_batches(record.get("refused") or ()),
+    )
+
+
+def _view_gate(gate: Mapping[str, Any], dossier: Dossier) -> GateView:
+    kind = str(gate.get("status"))
+    tone, glyph, status = _STATUS.get(kind, _STATUS["inconclusive"])
+    title, evidence = gate_title(gate), gate.get("evidence") or {}
+    override = dossier.override
+    numbers: list[tuple[str, str]] = []
+    limit, observed, found = gate.get("limit"), gate.get("observed"), bounds(gate)
+    show = signed if "gain" in evidence else number
+    if found is not None:
+        sure = f"{float(evidence['confidence']) * 100:.4g}%" if is_number(evidence.get("confidence")) else "one-sided"
+        numbers = [
+            ("gain" if "gain" in evidence else "value", show(found[0])),
+            (f"lower bound, {sure}", show(found[1])),
+            (f"upper bound, {sure}", show(found[2])),
+        ]
+    elif is_number(observed):
+        numbers = [("found", number(observed))]
+    if is_number(limit):
+        numbers.append(("limit", show(limit)))
+    return GateView(
+        title=title,
+        name=str(gate.get("name", "")),
+        tone=tone,
+        glyph=glyph,
+        status=status,
+        sentence=plain(gate.get("sentence", "")),
+        deciding=gate.get("name") == dossier.evidence.get("deciding"),
+        overruled=override is not None and gate.get("name") in (override.overruled or ()),
+        figure=_draw(gate, title, status, found),
+        caption=_caption(gate, dossier.metric, found),
+        numbers=tuple(numbers),
+    )
+
+
+def _draw(gate: Mapping[str, Any], title: str, status: str, found: tuple[float, float, float] | None) -> Markup | None:
+    limit, observed = gate.get("limit"), gate.get("observed")
+    if not is_number(limit):
+        return None
+    below = limits_from_above(gate)
+    if found is not None:
+        desc = f"{status}: {number(found[0])}, bounds {number(found[1])} to {number(found[2])}, limit {number(limit)}"
+        return draw_gate(title, desc, status, found[0], (found[1], found[2]), limit, below)
+    if is_number(observed):
+        desc = f"{status}: {number(observed)}, limit {number(limit)}"
+        return draw_gate(title, desc, status, observed, None, limit, below)
+    return None
+
+
+def _caption(gate: Mapping[str, Any], metric: str, found: object) -> str:
+    if found is None:
+        units = {
+            "speed": "milliseconds for 1,000 rows",
+            "size": "megabytes on disk",
+            "sound": "largest difference between two processes",
+        }
+        return units.get(str(gate.get("name")), "")
+    evidence = gate["evidence"]
+    title = metric_title(evidence.get("metric") or metric)
+    other = {"baseline": " over a constant prediction", "champion": " over the champion"}.get(str(gate["name"]), "")
+    return f"gain in {title}{other}; right of 0 is better" if "gain" in evidence else title
+
+
+def _explain_no_comparison(dossier: Dossier) -> str:
+    gate = next((g for g in dossier.gates if g.get("name") == "champion"), None)
+    return plain(gate.get("sentence", "")) if gate else "It was not compared with a champion."
+
+
+def _view_models(evidence: Mapping[str, Any], record: Mapping[str, Any]) -> list[Spread]:
+    """The compared metric of challenger, champion and constant prediction on one axis."""
+    name = record.get("metric")
+    own = next((m for m in evidence.get("metrics") or () if m.get("name") == name), None)
+    compared = evidence.get("compared_with")
+    champion = f"champion, version {compared}" if compared is not None else "champion"
+    rows = [
+        ("this version", own),
+        (champion, evidence.get("champion")),
+        ("constant prediction", evidence.get("baseline")),
+    ]
+    return _spread([(label, m) for label, m in rows if m])
+
+
+def view_metrics(metrics: Sequence[Mapping[str, Any]]) -> list[Spread]:
+    """Every metric with its interval, each on an axis of its own that holds 0 and, for shares, 1."""
+    found = []
+    for metric in list(metrics)[:_MOST_ROWS]:
+        ends = [metric.get("low"), metric.get("value"), metric.get("high")]
+        numbers = [float(e) for e in ends if is_number(e)]
+        share = bool(numbers) and min(numbers) >= 0 and max(numbers) <= 1
+        found += _spread([(metric_title(metric.get("name")), metric)], (0.0, 1.0) if share else (0.0,))
+    return found
+
+
+def _spread(rows: Sequence[tuple[str, Mapping[str, Any]]], also: Sequence[float] = ()) -> list[Spread]:
+    ends = [m.get(k) for _, m in rows for k in ("low", "value", "high")]
+    numbers = [float(e) for e in ends if is_number(e)] + list(also)
+    axis = Axis(0.0, 1.0) if tuple(also) == (0.0, 1.0) else Axis.around(numbers or [0.0, 1.0])
+    views = []
+    for label, metric in rows:
+        value, low, high = metric.get("value"), metric.get("low"), metric.get("high")
+        if is_number(value):
+            ends_of = (low, high) if is_number(low) and is_number(high) else (value, value)
+            figure = draw_spread(f"{label}: {number(value)}", axis, value, *ends_of)
+            interval = "not known" if ends_of == (value, value) else f"{number(low)} to {number(high)}"
+        else:
+            figure, interval = Markup(""), "not known"
+        views.append(Spread(label, number(value), interval, figure))
+    return views
+
+
+_CURVES = {
+    "roc": ("ROC", "False positive rate against true positive rate; the diagonal is guessing.", "guessing"),
+    "precision_recall": ("Precision and recall", "How many of those found are right, against how many are found.", ""),
+    "calibration": ("Calibration", "Predicted against observed frequency; on the diagonal both are the same.", "equal"),
+    "predicted_observed": ("Predicted and observed", "On the diagonal both are the same.", "equal"),
+    "residuals": ("Residuals", "What the prediction was off by, against the prediction.", ""),
+}
+
+
+def _view_curves(curves: Mapping[str, Any], task: str) -> list[Curve]:
+    """Each curve: axis name -> values, or for several lines their name -> that. What cannot be drawn is left out."""
+    views = []
+    for key, curve in list(curves.items())[:8]:
+        family, _, of = str(key).partition(":")
+        title, caption, ideal = _CURVES.get(family, (shorten(spoken(family).capitalize(), 60), "", ""))
+        lines = _lines(curve) if isinstance(curve, Mapping) else []
+        if not lines:
+            continue
+        axes = next(a for _, a, _ in lines)
+        drawn = [(name, points) for name, _, points in lines[:_LINES]]
+        shown = f"{title}: {shorten(plain(of.strip()), 60)}" if of else title
+        if len(lines) > _LINES:
+            caption = f"{caption} The first {_LINES} of {len(lines)} classes.".strip()
+        desc = f"{sum(len(p) for _, p in drawn)} points, {axes[0]} against {axes[1]}"
+        dots = family in ("residuals", "predicted_observed")
+        figure = draw_curve(shown, desc, drawn, axes, ideal=ideal, dots=dots)
+        views.append(Curve(shown, caption, figure))
+    return views
+
+
+def _lines(curve: Mapping[str, Any]) -> list[tuple[str, tuple[str, str], list[tuple[float, float]]]]:
+    if curve and all(isinstance(value, Mapping) for value in curve.values()):
+        return [(str(name), axes, points) for name, part in curve.items() for _, axes, points in _lines(part)]
+    axes = [(str(name), values) for name, values in curve.items() if isinstance(values, list | tuple)][:2]
+    if len(axes) < 2:
+        return []
+    (x, across), (y, up) = axes
+    points = [(float(a), float(b)) for a, b in zip(across, up, strict=False) if is_number(a) and is_number(b)][:400]
+    return [("", (shorten(spoken(x), 40), shorten(spoken(y), 40)), points)] if points else []
+
+
+def _view_importance(importance: Mapping[str, Any]) -> tuple[list[tuple[str, str, Markup]], int]:
+    """The features that the metric needs most, and how many others there are."""
+    known = [(str(n), float(v)) for n, v in importance.items() if is_number(v)]
+    known.sort(key=lambda item: (-item[1], item[0]))
+    if not known:
+        return [], 0
+    axis = Axis.around([0.0, *(v for _, v in known[:_BARS])])
+    bars = [(n, signed(v), draw_bar(f"importance {signed(v)}", axis, v)) for n, v in known[:_BARS]]
+    return bars, len(known) - len(bars)
+
+
+def list_items(values: Mapping[str, Any]) -> tuple[list[tuple[str, str]], int]:
+    """Names and values as a table shows them, and how many were left out."""
+    items = [(str(n), number(v) if is_number(v) else shorten(plain(v), 200)) for n, v in values.items()]
+    return items[:_MOST_ROWS], max(0, len(items) - _MOST_ROWS)
+
+
+def describe_refit(refit: Any) -> str:
+    """Which rows a model saw that was fitted again after it had passed; empty where it was not."""
+    if not isinstance(refit, Mapping):
+        return ""
+    rows = f"{number(refit['rows'])} labelled rows" if is_number(refit.get("rows")) else "all labelled rows"
+    batches = refit.get("batches")
+    if isinstance(batches, list | tuple) and batches:
+        rows += f" of {listed_batches(batches)}"
+    if refit.get("until"):
+        rows += f", the newest of {moment(refit['until'])}"
+    twin = f" on {number(refit['twin_rows'])} rows" if is_number(refit.get("twin_rows")) else ""
+    return (
+        f"The released model was fitted again, to the same specification, on {rows}: it has seen the test rows too. "
+        f"All evidence here is that of its twin, which was fitted{twin} without them; the released model itself was "
+        "not measured on rows that it had not seen."
+    )
+
+
+def listed_batches(batches: Sequence[Any]) -> str:
+    """Batch keys in a row; of many the first and the last."""
+    if len(batches) > 6:
+        first, last = (shorten(plain(b), 80) for b in (batches[0], batches[-1]))
+        return f"{len(batches):,} batches from {first} to {last}"
+    return ", ".join(shorten(plain(b), 80) for b in batches) or "no batch"
