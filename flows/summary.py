@@ -182,6 +182,10 @@ def _where(project: LoadedProject, by_step: Mapping[str, list[Entry]]) -> list[s
     """Where to look: the newest drift report, contract page and predictions, and how to see the rest."""
     pages = [("drift", "monitor", "report"), ("contract", "validate", "page"), ("rows", "score", "path")]
     lines = []
+    decided = by_step.get("release") or by_step.get("look") or by_step.get("train")
+    if decided:
+        page = project.folder / "decisions" / f"v{decided[-1].subject}.html"
+        lines += [f"  {'look at':<10} decision: {shown(page)}"] if page.is_file() else []
     for name, step, field in pages:
         done = by_step.get(step)
         stored = done[-1].payload.get(field) if done else None
