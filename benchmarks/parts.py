@@ -46,7 +46,7 @@ CALLS = {
     ("flows.train", "predict_rows"): "stage: evaluate",
     ("flows.train", "draw_plots"): "plots",
     ("flows.champion", "load_version"): "load the champion",
-    ("flows.release", "mirror_aliases"): "register",
+    ("flows.aliases", "mirror_aliases"): "register",
     ("flows.monitor", "log_window"): "register",
     ("flows.monitor", "monitor_window"): "monitor",
     ("tasks.monitoring.report", "draw_window"): "Evidently's report",

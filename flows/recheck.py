@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +32,35 @@ def is_withdrawn(evidence: Entry) -> bool:
     return bool(gates) and all(g["name"] == "champion" and g["evidence"].get("withdrawn") is True for g in gates)
 
 
+def find_overruled(workspace: Workspace, evidence: Entry, override: bool) -> list[str]:
+    """The gates that a person overrules, none where all passed; ConfigError where they may not, or did not say so."""
+    name, version, argument = workspace.project.name, evidence.subject, workspace.project.argument
+    if evidence.outcome == "promote" or is_withdrawn(evidence):
+        return []
+    fate = f"{name}: version {version} ended {evidence.outcome}: {evidence.reason}"
+    trained = find_training(workspace, int(str(version)))
+    if NEVER_OVERRULED in (*find_open_gates(trained), *find_open_gates(evidence)):
+        raise ConfigError(f"{fate} The gate {NEVER_OVERRULED!r} cannot be overruled: such a model cannot serve.")
+    if not override:
+        raise ConfigError(
+            f"{fate} Its gates must pass before it is released. To overrule them, which the ledger and the model's "
+            f"pages will say loudly: trueup promote {argument} {version} --override --reason '...'"
+        )
+    return find_open_gates(evidence)
+
+
+def is_unreadable(workspace: Workspace, evidence: Entry) -> bool:
+    """Whether nothing was compared because the champion cannot be loaded, and that is still so."""
+    champion = workspace.ledger.champion(workspace.project.name)
+    if champion is None or evidence.payload["compared_with"] is not None:
+        return False
+    try:
+        load_served(workspace, champion.version)
+    except InfrastructureError:
+        return True
+    return False
+
+
 def renew_evidence(workspace: Workspace, version: int, champion: int | None) -> Entry:
     """A version's evidence against the present champion: the newest there is, else a new look.
 
@@ -46,6 +76,17 @@ def renew_evidence(workspace: Workspace, version: int, champion: int | None) -> 
     as_of = turn.as_of if turn is not None and turn.as_of is not None else workspace.as_of
     source = look_at_source(workspace.project, workspace.ledger)
     return look_again(replace(workspace, source=source, as_of=as_of), version)
+
+
+def find_rolled_back_twin(workspace: Workspace, version: int, gone: Mapping[int, Entry]) -> str:
+    """Why a version may not come back by itself: a person rolled it back, or one made of the same. Empty otherwise."""
+    own = find_training(workspace, version).payload
+    for other, entry in gone.items():
+        made = find_training(workspace, other).payload
+        if version == other or all(made[k] == own[k] for k in ("snapshot", "specification")):
+            same = "it" if version == other else f"version {other}, made of the same rows by the same settings,"
+            return f"{same} was rolled back by {entry.actor} on {entry.at:%Y-%m-%d} ({entry.reason.rstrip('.')})"
+    return ""
 
 
 def check_served(workspace: Workspace, version: int, forgiving: bool = False) -> str:

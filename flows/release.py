@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.champion import find_evidence, find_training, load_served
+from flows.aliases import move_aliases, note_ledger
+from flows.champion import find_evidence, find_training
 from flows.launch import flow
 from flows.parameters import DecidedBy, OptionalModelNumber, Override, ProjectName, Reason, ReleaseAction
 from flows.plan import aliases_follow, digest, proposed_version
-from flows.recheck import NEVER_OVERRULED, check_served, find_open_gates, is_withdrawn, renew_evidence
+from flows.recheck import check_served, find_overruled, find_rolled_back_twin, is_unreadable, renew_evidence
 from flows.workspace import Workspace, open_workspace
 from tasks.config import load_project
 from tasks.errors import ConfigError, InfrastructureError
-from tasks.ledger import Action, Champion, ChampionChanged, Entry, Head, find_rolled_back, ledger_exists, open_ledger
-from tasks.registry import mark_override, mirror_aliases, note_head, open_registry, read_head
+from tasks.ledger import Action, Champion, ChampionChanged, Entry, find_rolled_back, ledger_exists, open_ledger
 from tasks.stage import crash_point
 
-log = logging.getLogger(__name__)
 BY_VERDICT: dict[str, Action] = {"promote": "promote", "hold": "hold", "reject": "reject"}
 NOT_YET: Action = "hold"
 RELEASING = ("promote", "approve", "rollback")
@@ -85,8 +83,8 @@ def decide_by_hand(
     if action == "rollback":
         return _roll_back(workspace, version, present, reason)
     evidence = _find_approved(workspace, version, present) if action == "approve" else find_evidence(workspace, version)
-    overruled = _find_overruled(workspace, evidence, override)
-    if evidence.payload["compared_with"] != present and not (overruled and _is_unreadable(workspace, evidence)):
+    overruled = find_overruled(workspace, evidence, override)
+    if evidence.payload["compared_with"] != present and not (overruled and is_unreadable(workspace, evidence)):
         compared = evidence.payload["compared_with"]
         raise ConfigError(
             f"{name}: version {version} was compared with {_called(compared)}, but the champion is now "
@@ -115,7 +113,7 @@ def settle_verdict(workspace: Workspace, evidence: Entry) -> Entry:
             move_aliases(workspace)
             return entry
     action, reason = BY_VERDICT[evidence.outcome], evidence.reason
-    back = _find_rolled_back_twin(workspace, version, find_rolled_back(decisions)) if action == "promote" else ""
+    back = find_rolled_back_twin(workspace, version, find_rolled_back(decisions)) if action == "promote" else ""
     if back:
         action, reason = "propose", f"Waits for approval: {back}. {reason}"
     elif action == "promote" and workspace.project.spec.promotion == "manual":
@@ -131,57 +129,6 @@ def settle_verdict(workspace: Workspace, evidence: Entry) -> Entry:
         if isinstance(decided, ChampionChanged):
             raise InfrastructureError(f"{name}: {decided.sentence}")
     return decided
-
-
-def move_aliases(workspace: Workspace) -> None:
-    """Make MLflow the image of the newest decision: aliases, and what the version's page says of an override.
-
-    Whoever comes next does this for a decision that was cut off. An alias that was edited by hand is reported and
-    restored, and one whose version MLflow no longer has is reported.
-    """
-    name, ledger, registry = workspace.project.name, workspace.ledger, open_registry(workspace.project.home)
-    standing, decided = ledger.standing(name), ledger.latest(name, step="release")
-    due = not aliases_follow(ledger, name)
-    champion = standing.champion
-    findings = mirror_aliases(
-        registry,
-        name,
-        champion=champion.version if champion else None,
-        challenger=standing.challenger,
-        previous=champion.previous if champion else None,
-    )
-    crash_point("after-aliases")
-    if due and decided is not None and decided.payload.get("override"):
-        mark_override(registry, name, int(str(decided.subject)), f"{decided.reason} ({decided.actor})")
-        crash_point("after-override")
-    note_ledger(workspace)
-    crash_point("after-head")
-    for outcome, sentence in findings:
-        key = digest(sentence, workspace.now) if outcome == "restored" else digest(sentence)
-        if outcome == "restored" or ledger.find(name, "alias", key) is None:
-            workspace.record("alias", key, "aliases", outcome, sentence, {})
-    if due:
-        called = _called(champion.version if champion else None)
-        workspace.record("alias", digest(standing), "aliases", "moved", f"champion is {called}", {})
-
-
-def note_ledger(workspace: Workspace) -> None:
-    """Note the ledger's head in MLflow, where `trueup history --verify` compares it.
-
-    A noted head that is none of the ledger's rows stays: it is what shows that they were rewritten.
-    """
-    name, ledger, registry = workspace.project.name, workspace.ledger, open_registry(workspace.project.home)
-    head, noted = ledger.head(name), read_head(registry, name)
-    if noted is not None and not ledger.has(name, Head(*noted)):
-        log.warning(
-            "%s: row %s, as MLflow has noted it, is not in the ledger: one of the two was rewritten or replaced. "
-            "`trueup history %s --verify` says what to do.",
-            name,
-            noted[0],
-            workspace.project.argument,
-        )
-    elif head is not None:
-        note_head(registry, name, head)
 
 
 def _roll_back(workspace: Workspace, version: int, present: int | None, reason: str) -> str:
@@ -210,23 +157,6 @@ def _find_approved(workspace: Workspace, version: int, present: int | None) -> E
     return renew_evidence(workspace, version, present)
 
 
-def _find_overruled(workspace: Workspace, evidence: Entry, override: bool) -> list[str]:
-    """The gates that a person overrules, none where all passed; ConfigError where they may not, or did not say so."""
-    name, version, argument = workspace.project.name, evidence.subject, workspace.project.argument
-    if evidence.outcome == "promote" or is_withdrawn(evidence):
-        return []
-    fate = f"{name}: version {version} ended {evidence.outcome}: {evidence.reason}"
-    trained = find_training(workspace, int(str(version)))
-    if NEVER_OVERRULED in (*find_open_gates(trained), *find_open_gates(evidence)):
-        raise ConfigError(f"{fate} The gate {NEVER_OVERRULED!r} cannot be overruled: such a model cannot serve.")
-    if not override:
-        raise ConfigError(
-            f"{fate} Its gates must pass before it is released. To overrule them, which the ledger and the model's "
-            f"pages will say loudly: trueup promote {argument} {version} --override --reason '...'"
-        )
-    return find_open_gates(evidence)
-
-
 def _find_previous(workspace: Workspace, champion: Champion | None, seen: int | None) -> int:
     """The version that a rollback goes to where none is named."""
     name = workspace.project.name
@@ -248,29 +178,6 @@ def _check_known(workspace: Workspace, version: int) -> None:
         raise ConfigError(
             f"{workspace.project.name}: there is no version {version}. {known}. Check TRUEUP_HOME if there should be."
         )
-
-
-def _find_rolled_back_twin(workspace: Workspace, version: int, gone: Mapping[int, Entry]) -> str:
-    """Why a version may not come back by itself: a person rolled it back, or one made of the same. Empty otherwise."""
-    own = find_training(workspace, version).payload
-    for other, entry in gone.items():
-        made = find_training(workspace, other).payload
-        if version == other or all(made[k] == own[k] for k in ("snapshot", "specification")):
-            same = "it" if version == other else f"version {other}, made of the same rows by the same settings,"
-            return f"{same} was rolled back by {entry.actor} on {entry.at:%Y-%m-%d} ({entry.reason.rstrip('.')})"
-    return ""
-
-
-def _is_unreadable(workspace: Workspace, evidence: Entry) -> bool:
-    """Whether nothing was compared because the champion cannot be loaded, and that is still so."""
-    champion = workspace.ledger.champion(workspace.project.name)
-    if champion is None or evidence.payload["compared_with"] is not None:
-        return False
-    try:
-        load_served(workspace, champion.version)
-    except InfrastructureError:
-        return True
-    return False
 
 
 def _see_champion(project: str) -> int | None:

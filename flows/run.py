@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from flows.aliases import move_aliases, note_ledger
 from flows.launch import flow
 from flows.look import look_again
 from flows.monitor import monitor
 from flows.parameters import AsOf, Force, Overrides, ProjectName
 from flows.plan import Action, Step, first_cut, pending_release, plan_turn
-from flows.release import move_aliases, note_ledger, settle_verdict
+from flows.release import settle_verdict
 from flows.score import score
 from flows.show import show_turn
 from flows.summary import TurnReport, last_seq, summarise

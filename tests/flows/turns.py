@@ -29,6 +29,7 @@ FIRST_TURN = {
     "before-alias": False,
     "after-alias": False,
     "after-aliases": False,
+    "after-pages": False,
     "after-head": True,
     "score-half": True,
     "score-written": False,
