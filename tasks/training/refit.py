@@ -20,7 +20,7 @@ def refit_winner(model: FittedModel, frame: TrainingFrame, split: Split, spec: P
         fit=tuple(sorted((*split.fit, *split.calibration))),
         calibration=split.test,
         test=(),
-        folds=(),
+        folds=split.folds,  # the choice is made, but its margin is still worked out on them
         how="all labelled rows",
     )
     trial = next(t for t in model.trials if t.candidate == model.candidate and dict(t.params) == dict(model.params))
