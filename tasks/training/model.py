@@ -26,13 +26,13 @@ def fit_model(frame: TrainingFrame, split: Split, spec: Project, trials: Sequenc
     from tasks.stats.metrics import find_metric
     from tasks.training import calibration as cal
     from tasks.training.candidates import Setting, find_candidates, make_pipeline
+    from tasks.training.choice import choose_trial, find_leeway
     from tasks.training.features import plan_features
-    from tasks.training.search import choose_trial
 
     train = spec.train
     _check(frame, split, spec)
     metric = find_metric(train.metric, frame.task)
-    trial, choice = choose_trial(trials, metric)
+    trial, choice = choose_trial(trials, metric, find_leeway(frame, split, spec, metric))
     (candidate,) = find_candidates([trial.candidate], frame.task)
     target = frame.target.to_numpy()
     held = np.asarray(split.calibration, dtype=np.int64)

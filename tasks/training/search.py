@@ -19,7 +19,7 @@ from tasks.results import Split, TrainingFrame, Trial
 from tasks.stats.metrics import Metric, find_metric
 from tasks.stats.prediction import predict_rows
 from tasks.training.calibration import find_operating_point
-from tasks.training.candidates import CANDIDATES, Candidate, Choice, Setting, find_candidates
+from tasks.training.candidates import Candidate, Choice, Setting, find_candidates
 from tasks.training.features import FeaturePlan, Preparation, make_preparation, plan_features
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def search_candidates(
     metric = find_metric(train.metric, frame.task)
     # The plan reads no target and no row outside `fit`; its few facts are shared by all folds.
     plan = plan_features(frame.frame.iloc[list(split.fit)], frame.features)
-    folds = _usable_folds(frame, split)
+    folds = usable_folds(frame, split)
     prepared: dict[tuple[Preparation, int], _Fold] = {}
     begun = time.monotonic()
     trials: list[Trial] = []
@@ -76,37 +76,6 @@ def search_candidates(
         if progress is not None:
             progress(len(trials), train.search.trials, best)
     return tuple(trials)
-
-
-def choose_trial(trials: Sequence[Trial], metric: Metric) -> tuple[Trial, str]:
-    """The trial to build the model from, and a sentence that says why.
-
-    The best mean over the folds wins. A simpler candidate's own best trial is preferred where the paired difference
-    to it is at most one standard error over the folds: the difference may then be noise, the simplicity is not.
-    """
-    best = max(trials, key=lambda t: t.score)  # the first of equals
-    rivals = {t.candidate: t for t in sorted(trials, key=lambda t: (t.score, -t.number))}
-    number, sign = len(best.scores), 1 if metric.larger_is_better else -1
-    said = f"mean {metric.title} {sign * best.score:.4f} on {number} search fold{'s' if number > 1 else ''}"
-    if len(rivals) == 1:
-        return best, f"{best.candidate}, the only candidate tried: {said}, the best of {_count(len(trials))}."
-    lost = []
-    for name in CANDIDATES:  # from simple to complex
-        if name == best.candidate:
-            break
-        if name not in rivals:
-            continue
-        differences = np.subtract(best.scores, rivals[name].scores)
-        gap = float(differences.mean())
-        error = float(differences.std(ddof=1)) / math.sqrt(number) if number > 1 else 0.0
-        if gap <= error:
-            return rivals[name], (
-                f"{name}: {best.candidate} has the best {said}, but {name} is only {gap:.4f} behind, within one"
-                f" standard error of the paired difference ({error:.4f}), and is the simpler of the two."
-            )
-        lost.append(f"{name} is {gap:.4f} behind (standard error {error:.4f})")
-    behind = f"; {', '.join(lost)}" if lost else "; it is also the simplest"
-    return best, f"{best.candidate}: the best {said} in {_count(len(trials))}{behind}."
 
 
 class _Sampler:
@@ -143,7 +112,7 @@ class _Sampler:
         return self._trial.suggest_float(label, space.low, space.high, log=space.log)
 
 
-def _usable_folds(frame: TrainingFrame, split: Split) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def usable_folds(frame: TrainingFrame, split: Split) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """The folds on which every trial can be fitted and judged: for classes, all to learn from and two to tell apart."""
     target = frame.target.to_numpy()
     classes = set() if frame.task == "regression" else set(target[list(split.fit)].tolist())
@@ -206,7 +175,3 @@ def _score(
             f" (candidate {candidate.name}). Choose another metric, or train on more rows."
         )
     return float(value) if metric.larger_is_better else -float(value)
-
-
-def _count(trials: int) -> str:
-    return f"{trials} trial{'s' if trials > 1 else ''}"

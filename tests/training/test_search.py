@@ -12,9 +12,8 @@ import pytest
 
 from tasks.errors import ConfigError, DataError
 from tasks.results import Split, TrainingFrame, Trial
-from tasks.stats.metrics import find_metric
 from tasks.training.candidates import CANDIDATES, Choice
-from tasks.training.search import choose_trial, search_candidates
+from tasks.training.search import search_candidates
 from tests.training.rows import make_columns, make_project, make_split, make_training
 
 ALL = [c.name for c in CANDIDATES.values() if "binary" in c.makers]
@@ -101,7 +100,6 @@ def test_a_metric_where_less_is_better_is_turned_round(rows: tuple[TrainingFrame
     spec = make_project(candidates=["logistic"], metric="log_loss", search={"trials": 1})
     (trial,) = search_candidates(*rows, spec)
     assert all(-1 < score < 0 for score in trial.scores)
-    assert "mean log loss 0." in choose_trial([trial], find_metric("log_loss", "binary"))[1]
 
 
 def test_a_metric_of_decisions_is_taken_at_the_threshold_of_the_costs() -> None:
@@ -124,26 +122,3 @@ def test_every_default_lies_in_its_space() -> None:
         for name, space in candidate.space.items():
             value = candidate.defaults[name]
             assert value in space.options if isinstance(space, Choice) else space.low <= value <= space.high
-
-
-def made(candidate: str, *scores: float, number: int = 0) -> Trial:
-    return Trial(number, candidate, {}, scores, 0.0)
-
-
-def test_the_simpler_candidate_wins_within_one_standard_error() -> None:
-    metric = find_metric("roc_auc", "binary")
-    simple, better = made("logistic", 0.70, 0.71, 0.72), made("hist_gradient_boosting", 0.73, 0.70, 0.73)
-    chosen, why = choose_trial([better, simple], metric)
-    assert chosen is simple and "0.0100 behind, within one standard error of the paired difference (0.0115)" in why
-    clear = made("hist_gradient_boosting", 0.73, 0.73, 0.75)
-    chosen, why = choose_trial([simple, clear], metric)
-    assert chosen is clear and "logistic is 0.0267 behind (standard error 0.0033)" in why
-
-
-def test_a_simpler_winner_needs_no_rule_and_the_first_of_equals_is_taken() -> None:
-    metric = find_metric(None, "binary")
-    worse, first, second = made("random_forest", 0.1), made("logistic", 0.2), made("logistic", 0.2, number=1)
-    chosen, why = choose_trial([worse, first, second], metric)
-    assert chosen is first and "it is also the simplest" in why
-    assert choose_trial([second], metric)[0] is second
-    assert np.isclose(first.score, 0.2)
