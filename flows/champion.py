@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from flows.workspace import Workspace
 from tasks.config import TaskType
 from tasks.data.seen import find_unseen
-from tasks.errors import DataError, InfrastructureError
+from tasks.errors import ConfigError, DataError, InfrastructureError
 from tasks.evaluation.contender import Contender
-from tasks.ledger import Entry
+from tasks.ledger import Entry, Ledger
 from tasks.registry import load_artifact, load_version, open_registry
 from tasks.results import ModelVersion, TrainingFrame
 
@@ -51,8 +51,15 @@ def load_champion(workspace: Workspace) -> Served:
 
 
 def load_served(workspace: Workspace, version: int) -> Served:
-    """Any version that the ledger knows."""
+    """Any version that the ledger knows; ConfigError for one that was pruned."""
     entry = find_training(workspace, version)
+    pruned = find_pruned(workspace.ledger, workspace.project.name).get(version)
+    if pruned is not None:
+        raise ConfigError(
+            f"{workspace.project.name}: version {version} was pruned on {pruned.at:%Y-%m-%d} by {pruned.actor}: its "
+            "model is gone, only its record is left. Restore a backup from before, or train again: "
+            f"trueup train {workspace.project.argument} --force"
+        )
     stored = version_of(entry)
     trained = entry.payload
     estimator = load_version(open_registry(workspace.project.home), stored)
@@ -115,6 +122,11 @@ def find_training(workspace: Workspace, version: int) -> Entry:
             "Check TRUEUP_HOME and TRUEUP_DATABASE_URL: they may name another home than the one that trained it."
         )
     return entry
+
+
+def find_pruned(ledger: Ledger, name: str) -> dict[int, Entry]:
+    """The versions whose models were removed for good, each with the entry that says so."""
+    return {int(number): entry for entry in ledger.entries(name, step="prune") for number in entry.payload["versions"]}
 
 
 def version_of(entry: Entry) -> ModelVersion:

@@ -14,6 +14,7 @@ from tasks.config import LoadedProject, load_project
 from tasks.data.source import Source, index_source
 from tasks.errors import ConfigError
 from tasks.ledger import open_ledger
+from tasks.registry import follow_home
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def preview_turn(
         _check_batch(found, batch)
         _check_first_turn(loaded, found, as_of, now, command)
     with open_ledger(loaded.home) as ledger:
+        follow_home(loaded.home)
         source = look_at_source(loaded, ledger, found)
         _check_batch(source, batch)
         moment = resolve_moment(as_of, loaded, ledger, source.batches, now)

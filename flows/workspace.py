@@ -19,6 +19,7 @@ from tasks.data.source import Batch, Source, read_source
 from tasks.errors import ConfigError
 from tasks.files import sweep_folder
 from tasks.ledger import Entry, Ledger, open_ledger
+from tasks.registry import follow_home
 from tasks.table import Schema
 
 log = logging.getLogger(__name__)
@@ -112,6 +113,7 @@ def open_workspace(
         open_ledger(loaded.home) as ledger,
         ledger.lock(loaded.name, holder=f"trueup {command} by {actor}", wait_seconds=wait_seconds, at=now),
     ):
+        follow_home(loaded.home)
         source = look_at_source(loaded, ledger, found)
         moment = resolve_moment(as_of, loaded, ledger, source.batches, now)
         workspace = Workspace(loaded, ledger, source, moment, now, actor)

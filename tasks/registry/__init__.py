@@ -15,6 +15,7 @@ from tasks.registry.files import StoredFiles, check_digest, digest_folder, load_
 from tasks.registry.locations import follow_home, home_database, place_here
 from tasks.registry.pages import log_pages, page_link
 from tasks.registry.record import DatasetRecord, TrainingRecord, list_columns, list_metrics, list_params
+from tasks.registry.removal import Shelf, Stored, list_files, read_shelf, remove_stored
 from tasks.registry.runs import find_training, register, register_training
 from tasks.registry.soundness import predict_in_fresh_process
 from tasks.registry.versions import find_version, load_artifact, load_version, locate_model, run_link
@@ -24,6 +25,8 @@ __all__ = [
     "DatasetRecord",
     "Finding",
     "Registry",
+    "Shelf",
+    "Stored",
     "StoredFiles",
     "TrainingRecord",
     "check_digest",
@@ -36,6 +39,7 @@ __all__ = [
     "has_version",
     "home_database",
     "list_columns",
+    "list_files",
     "list_metrics",
     "list_params",
     "load_artifact",
@@ -48,13 +52,15 @@ __all__ = [
     "mirror_aliases",
     "note_head",
     "open_registry",
-    "place_here",
     "page_link",
+    "place_here",
     "predict_in_fresh_process",
     "read_aliases",
     "read_head",
+    "read_shelf",
     "register",
     "register_training",
+    "remove_stored",
     "run_link",
     "save_model_files",
 ]
