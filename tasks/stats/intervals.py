@@ -5,22 +5,25 @@ anew without each: se^2 = (G-1)/G * sum (theta(-g) - theta)^2, and theta -+ t(nu
 its level from few blocks on where the percentile bootstrap does not, and needs no formula per metric; average
 precision must be computed anew, its linear approximation errs too often.
 
-Where rows are independent, they are dealt at random into a fixed number of equal blocks, and the same is done. The
-t quantile pays for the noise of a standard error from that many blocks (some 2% of the width at 50), and one method
-serves both kinds of rows. Its level is simulated in the tests.
+Blocks that follow each other in time may be alike; then `serial` gives the sum of squares and takes degrees of
+freedom away. Where rows are independent, they are dealt at random into a fixed number of equal blocks, and the same is
+done. The t quantile pays for the noise of a standard error from that many blocks (some 2% of the width at 50), and one
+method serves both kinds of rows. Its level is simulated in the tests.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import expit, logit, stdtrit
 
-from tasks.stats.metrics import AT_HALF, Array, Metric, OperatingPoint
+from tasks.stats.metrics import AT_HALF, Array, Metric, OperatingPoint, TaskType
+from tasks.stats.serial import sum_squares
 
 MAX_BLOCKS = 60  # more bring nothing: t(59) is within 2% of the normal, and each costs a pass over the rows
 RANDOM_BLOCKS = 50
@@ -29,39 +32,66 @@ MIN_EFFECTIVE_BLOCKS = 5.0
 
 @dataclass(frozen=True)
 class Blocks:
-    """Which block each row lies in: `of_row` (n,) holds 0..count-1. `unit` says what one block is."""
+    """Which block each row lies in: `of_row` (n,) holds 0..count-1. `unit` says what one block is.
+
+    `ordered` blocks follow each other in time, and neighbours may be alike.
+    """
 
     of_row: NDArray[np.int64]
     count: int
     unit: str
+    ordered: bool = False
 
     def describe(self) -> str:
         """Such as "18 days" or "37 blocks of 2 days"."""
         one = self.count == 1 and " " not in self.unit
         return f"{self.count} {self.unit.removesuffix('s') if one else self.unit}"
 
+    def take(self, keep: NDArray[np.bool_]) -> Blocks:
+        """The blocks of the rows that `keep` (n,) marks, numbered anew in the same order."""
+        kept, of_row = np.unique(self.of_row[keep], return_inverse=True)
+        return Blocks(of_row.astype(np.int64), len(kept), self.unit, self.ordered)
+
 
 @dataclass(frozen=True)
 class Replicates:
-    """A metric on all rows, and without each block in turn. `effective` is Geff: what the blocks' sizes are worth."""
+    """A metric on all rows, and without each block in turn.
+
+    `effective` is Geff: what the blocks' sizes are worth; `ordered` as in Blocks.
+    """
 
     value: float
     without: NDArray[np.float64]
     effective: float
+    ordered: bool = False
 
     @property
     def standard_error(self) -> float:
         """The jackknife's standard error; nan where the metric is not defined without some block."""
+        return self.spread()[0]
+
+    def spread(self) -> tuple[float, float]:
+        """The standard error and its degrees of freedom: Geff - 1, fewer where neighbouring blocks are alike."""
         count = len(self.without)
         if count < 2:
-            return math.nan
-        return float(np.sqrt((count - 1) / count * np.sum((self.without - self.value) ** 2)))
+            return math.nan, math.nan
+        away, degrees = self.without - self.value, self.effective - 1
+        if self.ordered:
+            squares, used = sum_squares(away)
+            if not degrees > 0:
+                return math.nan, math.nan
+            # What unequal sizes cost adds to what neighbours cost; each alone stays what it is.
+            degrees = 1 / (1 / used + 1 / degrees - 1 / (count - 1))
+        else:
+            squares = float(away @ away)
+        return math.sqrt((count - 1) / count * squares), degrees
 
     def reach(self, confidence: float) -> float:
-        """t(confidence, Geff - 1) standard errors; nan with fewer than MIN_EFFECTIVE_BLOCKS effective blocks."""
-        if not self.effective >= MIN_EFFECTIVE_BLOCKS:
+        """t(confidence) standard errors; nan with fewer than MIN_EFFECTIVE_BLOCKS effective blocks."""
+        error, degrees = self.spread()
+        if not degrees + 1 >= MIN_EFFECTIVE_BLOCKS - 1e-9:  # five equal blocks are five, whatever the rounding
             return math.nan
-        return student_quantile(confidence, self.effective - 1) * self.standard_error
+        return student_quantile(confidence, degrees) * error
 
 
 def student_quantile(probability: float, degrees: float) -> float:
@@ -69,17 +99,20 @@ def student_quantile(probability: float, degrees: float) -> float:
     return float(stdtrit(degrees, probability))
 
 
-def block_rows(labels: Sequence[str], unit: str, *, length: int | None = None, limit: int = MAX_BLOCKS) -> Blocks:
+def block_rows(
+    labels: Sequence[str], unit: str, *, length: int | None = None, limit: int = MAX_BLOCKS, ordered: bool = False
+) -> Blocks:
     """Blocks from one label per row, such as its day or group.
 
     `length` labels that follow each other in sorted order (days written as ISO dates: in time) make one block;
-    None takes the fewest that keep within `limit` blocks. Longer blocks are right where neighbouring days are
-    alike.
+    None takes the fewest that keep within `limit` blocks. `ordered` says that this order is that of time.
     """
-    distinct, of_label = np.unique(np.asarray(labels, dtype=object).astype(str), return_inverse=True)
+    codes, found = pd.factorize(np.asarray(labels, dtype=object))
+    distinct, of_found = np.unique(found.astype(str), return_inverse=True)
     size = length or max(1, math.ceil(len(distinct) / limit))
-    of_row = (of_label // size).astype(np.int64)
-    return Blocks(of_row, math.ceil(len(distinct) / size), unit if size == 1 else f"blocks of {size} {unit}")
+    of_row = (of_found[codes] // size).astype(np.int64)
+    name = unit if size == 1 else f"blocks of {size} {unit}"
+    return Blocks(of_row, math.ceil(len(distinct) / size), name, ordered)
 
 
 def deal_rows(rows: int, seed: int, count: int = RANDOM_BLOCKS) -> Blocks:
@@ -102,6 +135,18 @@ def count_effective(blocks: Blocks, classes: Array | None = None) -> float:
     return float(min(1.0 / np.sum(share**2) for share in shares))
 
 
+def needs_each_class(metric: Metric, y: Array, prediction: Array, task: TaskType, at: OperatingPoint = AT_HALF) -> bool:
+    """Whether the blocks must be enough for the rows of every class by itself.
+
+    Always for two. Of several, a rare one may weigh next to nothing: only where the metric ends without it.
+    """
+    if task != "multiclass":
+        return task == "binary"
+    labels, counts = np.unique(y, return_counts=True)
+    kept = y != labels[counts.argmin()]
+    return math.isnan(metric.compute(y[kept], prediction[kept], at))
+
+
 def replicate(
     metric: Metric,
     y: Array,
@@ -112,13 +157,52 @@ def replicate(
 ) -> Replicates:
     """The metric on all rows and without each block. `classes` as in `count_effective`."""
     without = metric.compute_without(y, prediction, blocks.of_row, blocks.count, at)
-    return Replicates(metric.compute(y, prediction, at), without, count_effective(blocks, classes))
+    value = metric.compute(y, prediction, at)
+    return Replicates(value, without, count_effective(blocks, classes), blocks.ordered)
 
 
 def two_sided(metric: Metric, replicates: Replicates, confidence: float) -> tuple[float, float]:
-    """The interval's ends, cut to what the metric can take; both nan where there are too few effective blocks."""
-    reach = replicates.reach(1 - (1 - confidence) / 2)
+    """The interval's ends, within what the metric can take; both nan where there are too few effective blocks.
+
+    It is made on a scale without limits and turned back: logits for a metric in 0..1, logs for one with one limit.
+    So it stays within them and is longer on the side away from a limit that is near. A metric that is at its limit
+    without some block has no such scale; its interval is cut there. One in 0..1 that is as good as can be whichever
+    block is left out is no point: that no block of Geff was imperfect leaves a share of them that may be. The ends are
+    one-sided bounds at 1 - (1 - confidence) / 2 each.
+    """
+    there, back = _find_scale(metric.limits)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value, without = float(there(np.asarray(replicates.value))), there(replicates.without)
+    if np.isinf(value) or np.isinf(without).any():
+        there, back, value, without = _same, _same, replicates.value, replicates.without
+    tail = (1 - confidence) / 2
+    reach = Replicates(value, without, replicates.effective, replicates.ordered).reach(1 - tail)
     if not math.isfinite(reach):
         return math.nan, math.nan
     low, high = metric.limits
-    return max(low, replicates.value - reach), min(high, replicates.value + reach)
+    if reach == 0 and (low, high) == (0, 1) and value == float(metric.larger_is_better):
+        unseen = 1 - tail ** (1 / replicates.effective)
+        return (1 - unseen, 1.0) if metric.larger_is_better else (0.0, unseen)
+    ends = back(np.array([value - reach, value + reach]))
+    return max(low, float(ends[0])), min(high, float(ends[1]))
+
+
+_Scale = Callable[[Array], Array]
+
+
+def _same(value: Array) -> Array:
+    return value
+
+
+def _find_scale(limits: tuple[float, float]) -> tuple[_Scale, _Scale]:
+    """To a scale without limits, rising, and back."""
+    low, high = limits
+    if math.isfinite(low) and math.isfinite(high):
+        return lambda v: np.asarray(logit((v - low) / (high - low))), lambda v: np.asarray(
+            low + (high - low) * expit(v)
+        )
+    if math.isfinite(low):
+        return lambda v: np.asarray(np.log(v - low)), lambda v: np.asarray(low + np.exp(v))
+    if math.isfinite(high):
+        return lambda v: np.asarray(-np.log(high - v)), lambda v: np.asarray(high - np.exp(-v))
+    return _same, _same
