@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tasks.results import Comparison, MetricValue
 from tasks.stats.comparison import Difference, compare, rows_for_power
-from tasks.stats.intervals import Blocks, Replicates, replicate, two_sided
+from tasks.stats.intervals import Blocks, Replicates, needs_each_class, replicate, two_sided
 from tasks.stats.metrics import Array, Metric, OperatingPoint, TaskType
 
 INTERVAL_CONFIDENCE = 0.95
@@ -32,7 +32,7 @@ class JudgedRows:
 
     def replicate(self, metric: Metric, prediction: Array, at: OperatingPoint) -> Replicates:
         """The metric on all rows, and without each block in turn."""
-        classes = self.y if self._needs_each_class(metric, prediction, at) else None
+        classes = self.y if needs_each_class(metric, self.y, prediction, self.task, at) else None
         return replicate(metric, self.y, prediction, self.blocks, at, classes)
 
     def value(self, metric: Metric, replicates: Replicates) -> MetricValue:
@@ -94,17 +94,6 @@ class JudgedRows:
             blocks=self.blocks.count,
             effective_blocks=_number_or(replicates.spread()[1] + 1, replicates.effective),
         )
-
-    def _needs_each_class(self, metric: Metric, prediction: Array, at: OperatingPoint) -> bool:
-        """Whether the blocks must be enough for the rows of every class by itself.
-
-        Always for two. Of several, a rare one may weigh next to nothing: only where the metric ends without it.
-        """
-        if self.task != "multiclass":
-            return self.task == "binary"
-        labels, counts = np.unique(self.y, return_counts=True)
-        kept = self.y != labels[counts.argmin()]
-        return math.isnan(metric.compute(self.y[kept], prediction[kept], at))
 
 
 def _number_or(found: float, otherwise: float) -> float:

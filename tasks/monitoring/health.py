@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.monitoring.drift import ColumnDrift, rank_drifted
-from tasks.monitoring.faults import Fault
+from tasks.monitoring.faults import FEWEST_ROWS, Fault
 from tasks.monitoring.performance import Performance
 from tasks.results import HealthState, MetricValue
 from tasks.stats.metrics import METRICS
 
 NO_PROMISE = "no rate of false alarms is promised yet"
 NAMED = 3  # columns in a sentence; the others are counted
+STRANGE_SHARE = 0.01  # of the labels; as many that the model does not know are worth a look, and
+STRANGE_FAULT = 0.50  # so many say that the labels changed their form, and not the world
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ def judge(
     faults: Sequence[Fault],
     performance: Performance | None,
     promised: MetricValue | None,
+    target: str,
     reference_positives: float | None,
     drifts: Mapping[str, ColumnDrift] | None,
     prediction_drift: ColumnDrift | None,
@@ -40,8 +43,9 @@ def judge(
     """The health of a window; the first that applies of broken, degraded, drifting, healthy.
 
     `refused`: the contract's reason where it refused the batch. `promised`: the champion's metric on its test rows,
-    with the interval that the gate saw. `drifts`: None where there is no champion to compare with. A season moves
-    columns and makes a window drifting at most.
+    with the interval that the gate saw. `target`: the column of the labels. `drifts`: None where there is no champion
+    to compare with. A season moves columns and makes a window drifting at most. Labels that the model does not know
+    are a fault upstream where they are most of all, and else a reason to watch.
     """
     if refused is not None:
         return Health("broken", f"the contract refused the batch: {refused.rstrip('.')}", "fix upstream")
@@ -49,10 +53,13 @@ def judge(
         return Health("broken", "the batch holds no rows", "fix upstream")
     if faults:
         return Health("broken", _join([f.clause for f in faults], "broken column"), "fix upstream")
+    strange = _describe_strange(performance, target) if performance else ""
+    if performance and performance.strange_share > STRANGE_FAULT and performance.strange >= FEWEST_ROWS:
+        return Health("broken", strange, "fix upstream")
     worth = _describe_worth(performance, promised)
     if performance and promised and is_degraded(performance, promised):
         base = _describe_base(performance.positives, reference_positives)
-        return Health("degraded", f"{worth}{base}", "retrain")
+        return Health("degraded", "; ".join([f"{worth}{base}", *([strange] if strange else [])]), "retrain")
     if drifts is None:
         return Health("healthy", "no model is released yet, so there is nothing to compare with", "none")
     drifted = rank_drifted(drifts)
@@ -60,6 +67,10 @@ def judge(
     clauses = [f"{len(drifted)} of {len(drifts)} columns drifted: {_join(moved, 'column')}"] if moved else []
     if prediction_drift and prediction_drift.drifted:
         clauses.append(f"the predictions drifted (PSI {prediction_drift.distance:.2f})")
+    if performance and performance.strange_share >= STRANGE_SHARE:
+        clauses.append(strange)
+    elif strange:
+        worth = f"{worth}; {strange}"
     if clauses:
         return Health("drifting", f"{'; '.join(clauses)}; {worth}; {NO_PROMISE}", "watch")
     return Health("healthy", f"{worth}; none of {len(drifts)} columns drifted", "none")
@@ -88,6 +99,15 @@ def _describe_worth(performance: Performance | None, promised: MetricValue | Non
     return f"{text} ({performance.doubt})" if performance.doubt else text
 
 
+def _describe_strange(performance: Performance, target: str) -> str:
+    """The labels that nothing could be measured by, in one clause; empty where there is none."""
+    if not performance.strange:
+        return ""
+    named = f"{', '.join(performance.strangers)}{', ...' if len(performance.strangers) >= NAMED else ''}"
+    share = f"{performance.strange_share:.0%}" if performance.strange_share >= 0.01 else f"{performance.strange:,}"
+    return f"{share} of the labels in {target!r} are none that the model knows: {named}"
+
+
 def _describe_base(here: float | None, reference: float | None) -> str:
     """Average precision and others move with the share of positives alone: a person must see both."""
     if here is None or reference is None or abs(here - reference) < 0.02:
@@ -105,7 +125,9 @@ def _interval(value: MetricValue) -> str:
 
 
 def show(number: float) -> str:
-    """A number as a sentence takes it: .412, -.031, 1.25, 2,310."""
+    """A number as a sentence takes it: .412, -.031, 1.25, 2,310, 4.2e-05."""
+    if 0 < abs(number) < 0.001 or abs(number) >= 1e12:
+        return f"{number:.3g}"
     if abs(number) < 1:
         return f"{number:.3f}".replace("0.", ".", 1)
     return f"{number:,.2f}" if abs(number) < 100 else f"{number:,.0f}"

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from tasks.config import Project
 from tasks.monitoring.sample import RowSample
 from tasks.results import MetricValue
-from tasks.stats.intervals import block_rows, deal_rows, replicate, two_sided
-from tasks.stats.metrics import METRICS, OperatingPoint, TaskType, find_metric
+from tasks.stats.intervals import block_rows, deal_rows, needs_each_class, replicate, two_sided
+from tasks.stats.metrics import METRICS, Metric, OperatingPoint, TaskType, find_metric
 
 CONFIDENCE = 0.95
 FEWEST_LABELS = 200
 FEWEST_OF_A_CLASS = 20
 MOST_ROWS = 1_000_000  # metrics of ranking need the rows themselves; beyond, a random sample bounds the memory
+MOST_NUMBERS = 4_000_000  # of several classes fewer rows: each has a number per class
+NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,13 @@ class Performance:
     metrics: tuple[MetricValue, ...]
     doubt: str
     positives: float | None = None  # share of the positive class among the labelled rows of a binary target
+    strange: int = 0  # further scored rows whose label the model does not know: another class, or no finite number
+    strangers: tuple[str, ...] = ()  # some of these labels
+
+    @property
+    def strange_share(self) -> float:
+        """Of all rows that came with a label."""
+        return self.strange / (self.strange + self.labelled) if self.strange else 0.0
 
 
 class LabelledRows:
@@ -43,7 +52,9 @@ class LabelledRows:
         self._task = task
         self._seed = seed
         self._codes = {label: code for code, label in enumerate(classes)}
-        self._sample = RowSample(MOST_ROWS, seed)
+        self._sample = RowSample(min(MOST_ROWS, MOST_NUMBERS // max(len(classes), 1)), seed)
+        self._strange = 0
+        self._strangers: list[str] = []
 
     def add(
         self,
@@ -53,66 +64,86 @@ class LabelledRows:
         positions: NDArray[np.int64],
     ) -> None:
         """Offer rows (n,): labels in their original form, missing where not known; predictions (n,) or (n, classes),
-        nan where a row was not scored; the block that each row lies in."""
+        nan where a row was not scored; the block that each row lies in. A label that the model does not know is
+        counted, and measured by nothing."""
         if self._task == "regression":
             y = pd.to_numeric(labels, errors="coerce").to_numpy(np.float64, na_value=np.nan)
         else:
             y = labels.map(self._codes).to_numpy(np.float64, na_value=np.nan)
         wide = prediction.reshape(len(y), -1)
-        known = ~np.isnan(y) & ~np.isnan(wide).any(axis=1)
+        scored = ~np.isnan(wide).any(axis=1)
+        known = np.isfinite(y) & scored
+        self._note_strange(labels[scored & ~known & labels.notna().to_numpy()])
         rows = pd.DataFrame({"y": y[known], **{f"p{i}": wide[known, i] for i in range(wide.shape[1])}})
         if blocks is not None:
             rows["block"] = blocks.to_numpy()[known]
         self._sample.add(rows, positions[known])
 
-    def measure(self, spec: Project, threshold: float | None) -> Performance:
-        """The project's metric and the task's others, with intervals over blocks of rows that are not independent."""
-        labelled, rows = self._sample.rows, self._sample.frame()
+    def measure(self, spec: Project, threshold: float | None, metric: str | None = None) -> Performance:
+        """`metric` (None: the project's) and the task's others, with intervals over blocks of rows that are not
+        independent. A metric that the task does not have gives way to the task's default: the project file may have
+        changed since the version was trained."""
+        labelled, rows, strange = self._sample.rows, self._sample.frame(), (self._strange, tuple(self._strangers))
         if not labelled:
-            return Performance(0, (), "no label is known yet")
+            said = "no label is known yet" if not self._strange else "every label is one that the model does not know"
+            return Performance(0, (), said, None, *strange)
         y, of = rows["y"].to_numpy(), rows.filter(regex=r"^p\d+$").to_numpy()
         y = y if self._task == "regression" else y.astype(np.int64)
         prediction = of if self._task == "multiclass" else of[:, 0]
         unit = "groups" if spec.data.group else "days"
-        blocks = block_rows(rows["block"].tolist(), unit) if "block" in rows else deal_rows(len(y), self._seed)
+        if "block" in rows:
+            blocks = block_rows(rows["block"].tolist(), unit, ordered=spec.data.group is None)
+        else:
+            blocks = deal_rows(len(y), self._seed)
         costs = spec.train.costs
         at = OperatingPoint(
             0.5 if threshold is None else threshold,
             costs.false_positive if costs else None,
             costs.false_negative if costs else None,
+            spec.train.quantile,
         )
-        main = find_metric(spec.train.metric, self._task)
+        named = METRICS.get(metric or spec.train.metric or "")
+        main = named if named and self._task in named.tasks else find_metric(None, self._task)
         others = [m for m in METRICS.values() if self._task in m.tasks and m.name != main.name]
         over = blocks.describe() + (f", {len(y):,} sampled rows" if len(y) < labelled else "")
         values = []
-        for metric in (main, *others):
-            replicates = replicate(metric, y, prediction, blocks, at, None if self._task == "regression" else y)
+        by_class = {m.name: needs_each_class(m, y, prediction, self._task, at) for m in (main, *others)}
+        for one in (main, *others):
+            replicates = replicate(one, y, prediction, blocks, at, y if by_class[one.name] else None)
             if not math.isfinite(replicates.value):
                 continue
-            low, high = two_sided(metric, replicates, CONFIDENCE)
+            low, high = two_sided(one, replicates, CONFIDENCE)
             values.append(
                 MetricValue(
-                    metric.name,
+                    one.name,
                     replicates.value,
                     low,
                     high,
                     CONFIDENCE,
-                    metric.larger_is_better,
+                    one.larger_is_better,
                     f"jackknife over {over}",
                 )
             )
         positives = float(y.mean()) if self._task == "binary" else None
-        return Performance(labelled, tuple(values), self._doubt(y, values, main.name), positives)
+        doubt = self._doubt(y, values, main, by_class[main.name])
+        return Performance(labelled, tuple(values), doubt, positives, *strange)
 
-    def _doubt(self, y: NDArray[Any], values: Sequence[MetricValue], name: str) -> str:
+    def _note_strange(self, labels: pd.Series[Any]) -> None:
+        self._strange += len(labels)
+        for value in labels.unique()[:NAMED]:
+            shown = repr(value.item() if hasattr(value, "item") else value)[:40]
+            if shown not in self._strangers and len(self._strangers) < NAMED:
+                self._strangers.append(shown)
+
+    def _doubt(self, y: NDArray[Any], values: Sequence[MetricValue], main: Metric, by_class: bool) -> str:
         if len(y) < FEWEST_LABELS:
             return f"{len(y):,} labels are known, fewer than {FEWEST_LABELS} say too little"
-        if self._task != "regression":
+        if by_class:
             rarest = int(np.bincount(y, minlength=len(self._codes)).min())
             if rarest < FEWEST_OF_A_CLASS:
                 return f"a class has {rarest} labelled rows, fewer than {FEWEST_OF_A_CLASS} say too little"
-        if not values or values[0].name != name:
-            return "the metric is not defined on the labelled rows"
+        if not values or values[0].name != main.name:
+            return f"{main.title} is not defined on the labelled rows"
         if not math.isfinite(values[0].low):
             return "the labelled rows lie in too few days or groups for an interval"
         return ""

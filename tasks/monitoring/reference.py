@@ -77,9 +77,8 @@ def make_reference(
     if frame.task == "regression":
         sample[names.target], sample[names.prediction] = target, own
         return sample
-    binary = frame.task == "binary"
-    sample[names.target] = [frame.classes[int(v)] for v in target] if binary else target
+    sample[names.target] = [frame.classes[int(v)] for v in target]
     sample[names.prediction] = [frame.classes[int(v)] for v in decide_rows(own, frame.task, threshold)]
-    if binary:
+    if frame.task == "binary":
         sample[names.probability] = own
     return sample

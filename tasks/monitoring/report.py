@@ -92,7 +92,8 @@ def draw_window(
     names = RoleNames.beside(features)
     moved = sorted(features, key=lambda name: -window.drift.get(name, 0.0))
     columns = [names.target, names.prediction, names.probability, *moved]
-    sides = _prepare(reference, sample, columns, len(columns) - len(moved), project.spec.monitor.max_categories)
+    labels = () if task == "regression" else (names.target, names.prediction)
+    sides = _prepare(reference, sample, columns, len(columns) - len(moved), project.spec.monitor.max_categories, labels)
     quality, roles = _describe_task(sides, names, task, classes)
     summary = DataSummaryPreset(columns=list(sides.shown.values())[:SUMMARISED])
     record = pd.DataFrame({name: [value] for name, value in _record(window).items() if math.isfinite(value)})
@@ -161,8 +162,11 @@ def _record(window: Window) -> dict[str, float]:
     }
 
 
-def _prepare(reference: pd.DataFrame, window: pd.DataFrame, columns: Sequence[str], roles: int, most: int) -> _Sides:
-    """The first DRAWN of `columns` that can be drawn; the first `roles` of them keep all their values."""
+def _prepare(
+    reference: pd.DataFrame, window: pd.DataFrame, columns: Sequence[str], roles: int, most: int, labels: Sequence[str]
+) -> _Sides:
+    """The first DRAWN of `columns` that can be drawn; the first `roles` of them keep all their values, and `labels`
+    are classes even where they are numbers."""
     sides = _Sides()
     for number, name in enumerate(columns):
         if name not in reference or name not in window:
@@ -177,7 +181,8 @@ def _prepare(reference: pd.DataFrame, window: pd.DataFrame, columns: Sequence[st
         if pd.api.types.is_datetime64_any_dtype(one.dtype):
             sides.left_out.append(f"{name!r}: a time")  # Evidently has no drift of times
             continue
-        pair = _as_numbers(one, other) or _as_categories(one, other, most, keep_all=number < roles)
+        pair = None if name in labels else _as_numbers(one, other)
+        pair = pair or _as_categories(one, other, most, keep_all=number < roles)
         if pair is None:
             sides.left_out.append(f"{name!r}: too many different values to draw")
             continue
@@ -217,7 +222,7 @@ def _as_categories(
     one: pd.Series[Any], other: pd.Series[Any], most: int, *, keep_all: bool
 ) -> tuple[pd.Series[Any], pd.Series[Any]] | None:
     """Both as text, rare values pooled; None where hardly any row would keep its value, as with free text or times."""
-    texts = [v.map(lambda x: _clean(str(x)), na_action="ignore").astype(object) for v in (one, other)]
+    texts = [v.map(_spell, na_action="ignore").astype(object) for v in (one, other)]
     counts = pd.concat(texts).value_counts()
     kept = counts.index if keep_all else counts.index[(counts >= FEWEST_OF_A_VALUE).to_numpy()][:most]
     if not keep_all and counts[kept].sum() < 0.5 * counts.sum():
@@ -299,6 +304,12 @@ def _clean(text: str) -> str:
     """Without characters that mean something to a page; a name of the numbers of record cannot be taken."""
     plain = _plain(text)[:80]
     return f"_{plain}" if plain.startswith(RECORD.strip()) else plain or "(no name)"
+
+
+def _spell(value: Any) -> str:
+    """A value as text; a whole number reads the same where it arrives as 5 and as 5.0."""
+    whole = isinstance(value, float) and value.is_integer()
+    return _clean(str(int(value) if whole else value))
 
 
 def _free_name(name: str, taken: Mapping[str, Any]) -> str:

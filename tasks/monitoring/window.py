@@ -22,7 +22,7 @@ from tasks.monitoring.drift import find_drift, rank_drifted
 from tasks.monitoring.faults import find_faults
 from tasks.monitoring.health import judge
 from tasks.monitoring.join import join_predictions
-from tasks.monitoring.performance import LabelledRows, Performance
+from tasks.monitoring.performance import LabelledRows
 from tasks.monitoring.profile import Profile, WindowCounts
 from tasks.monitoring.reference import RoleNames, profiled_prediction
 from tasks.monitoring.sample import RowSample
@@ -77,11 +77,14 @@ def watch_window(
                 profile.count(frame, profiled_prediction(scored, task, classes) if predictions else None)
             )
         labelled.add(frame[data.target], prediction, _name_blocks(frame, data), positions)
-        sample.add(_beside(frame, features, names, data.target, prediction), positions)
-    performance = labelled.measure(project.spec, threshold) if predictions else None
+        sample.add(_beside(frame, features, names, data.target, prediction, task, classes), positions)
+    performance = (
+        labelled.measure(project.spec, threshold, promised.name if promised else None) if predictions else None
+    )
     drifts, prediction_drift = find_drift(profile, counts, seed) if profile and rows else (None, None)
     if learned and performance and version:
-        performance = Performance(performance.labelled, (), f"version {version.version} {LEARNED}")
+        said = f"version {version.version} {LEARNED}"
+        performance = replace(performance, metrics=(), doubt=said, positives=None)
         prediction_drift = None
     faults = find_faults(profile, counts) if profile else ()
     health = judge(
@@ -90,6 +93,7 @@ def watch_window(
         faults=faults,
         performance=performance,
         promised=promised,
+        target=data.target,
         reference_positives=_share_positive(reference, names.target, task, classes),
         drifts=drifts,
         prediction_drift=prediction_drift,
@@ -160,13 +164,22 @@ def _draw(
 
 
 def _beside(
-    frame: pd.DataFrame, features: Sequence[str], names: RoleNames, target: str, prediction: NDArray[np.float64]
+    frame: pd.DataFrame,
+    features: Sequence[str],
+    names: RoleNames,
+    target: str,
+    prediction: NDArray[np.float64],
+    task: TaskType,
+    classes: Sequence[Any],
 ) -> pd.DataFrame:
-    """What is sampled of some rows: features, the label, and one number for the prediction."""
+    """What is sampled of some rows: features, the label where the model knows such, and one number for the
+    prediction."""
+    label = frame[target]
+    known = pd.to_numeric(label, errors="coerce") if task == "regression" else label.where(label.isin(list(classes)))
     number = prediction
     if prediction.ndim > 1:
         number = np.where(np.isnan(prediction).any(axis=1), np.nan, np.nan_to_num(prediction).argmax(axis=1))
-    return pd.concat([frame[list(features)], frame[target].rename(names.target)], axis=1).assign(
+    return pd.concat([frame[list(features)], known.rename(names.target)], axis=1).assign(
         **{names.probability: pd.Series(number, index=frame.index)}
     )
 

@@ -36,10 +36,10 @@ def predict_in_fresh_process(
     """Load the model in a new process, predict `rows` (n >= 1, the model's features) there, and compare.
 
     `expected` are the predictions here: (n,), or (n, classes) for a multiclass task. The largest difference is of
-    probabilities as they are, and of a regression's values in parts of their spread, see `_scale_of`. Milliseconds are the least of
-    five warm predictions of 1,000 rows. Whatever goes wrong there, a crash or a timeout too, is `loads=False` with
-    the detail, never an exception: the gate that reads it fails. What says nothing about the model, a disk that
-    takes no files, is an InfrastructureError.
+    probabilities as they are, and of a regression's values in parts of their spread, see `_scale_of`. Milliseconds
+    are the least of five warm predictions of 1,000 rows. Whatever goes wrong there, a crash or a timeout too, is
+    `loads=False` with the detail, never an exception: the gate that reads it fails. What says nothing about the
+    model, a disk that takes no files, is an InfrastructureError.
     """
     size = measure_mb(folder)
     with tempfile.TemporaryDirectory(prefix="probe-", dir=folder.parent) as name:

@@ -110,5 +110,5 @@ def test_each_task_needs_rows_enough() -> None:
     with pytest.raises(DataError, match=r"30 of 30 classes are too rare.*'c0', has 2 rows.*'other'") as caught:
         check_enough(pairs, tuple(f"c{n}" for n in range(30)), "y")
     assert "data.task" not in str(caught.value)
-    with pytest.raises(DataError, match="set data.task: regression"):
+    with pytest.raises(DataError, match=r"set data\.task: regression"):
         check_enough(pairs, tuple(range(30)), "y")

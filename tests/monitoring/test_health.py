@@ -32,6 +32,7 @@ def verdict(**changes: Any) -> Health:
         "faults": (),
         "performance": performed(metric(0.43, 0.41, 0.45)),
         "promised": metric(0.44, 0.42, 0.46),
+        "target": "late",
         "reference_positives": 0.2,
         "drifts": {"temp": STILL, "hour": STILL},
         "prediction_drift": STILL,
@@ -136,6 +137,28 @@ def test_without_a_champion_there_is_nothing_to_compare() -> None:
 
 
 def test_numbers_in_a_sentence() -> None:
-    assert [show(v) for v in (0.4123, -0.031, 1.25, 12.345, 2_310.4, 0.9999, -0.0001)] == [
-        ".412", "-.031", "1.25", "12.35", "2,310", "1.000", "-.000",
+    assert [show(v) for v in (0.4123, -0.031, 1.25, 12.345, 2_310.4, 0.9999, -0.0001, 0, 4.25e-7, 3e15)] == [
+        ".412", "-.031", "1.25", "12.35", "2,310", "1.000", "-0.0001", ".000", "4.25e-07", "3e+15",
     ]  # fmt: skip
+
+
+def test_a_smaller_value_is_the_better_one_for_some_metrics() -> None:
+    promised = metric(40_200, 38_000, 42_400, "mae", larger=False)
+    worse = verdict(performance=performed(metric(51_000, 47_000, 55_000, "mae", larger=False), positives=None),
+                    promised=promised, reference_positives=None)  # fmt: skip
+    assert worse == Health(
+        "degraded", "MAE 51,000 [47,000, 55,000] on 24,561 labelled rows; promised 40,200 [38,000, 42,400]", "retrain"
+    )
+    better = verdict(performance=performed(metric(30_000, 28_000, 32_000, "mae", larger=False)), promised=promised)
+    assert better.state == "healthy"
+
+
+@pytest.mark.parametrize(("strange", "state", "action"), [(10, "healthy", "none"), (60, "drifting", "watch"),
+                                                          (1_200, "broken", "fix upstream")])  # fmt: skip
+def test_labels_that_the_model_does_not_know(strange: int, state: str, action: str) -> None:
+    performance = Performance(
+        1_000 if strange > 60 else 2_000, (metric(0.43, 0.41, 0.45),), "", 0.2, strange, ("'owl'",)
+    )
+    found = verdict(performance=performance)
+    assert (found.state, found.action) == (state, action)
+    assert "of the labels in 'late' are none that the model knows: 'owl'" in found.sentence
