@@ -125,7 +125,7 @@ def evaluate_stored(
         metrics=tuple(test.value(METRICS[name], r) for name, r in replicates.items()),
         baseline=test.value(chosen, trivial),
         champion=champion_value,
-        curves=draw_curves(y, prediction, rows.task),
+        curves=draw_curves(y, prediction, rows.task, rows.classes),
         importance=_importance(challenger, rows, frame, y, chosen, at, spec.train.seed) if importance else {},
         metric_name=chosen.name,
         block_unit=test.blocks.describe(),

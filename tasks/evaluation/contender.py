@@ -52,7 +52,7 @@ def predict_contender(contender: Contender, rows: pd.DataFrame, like: TrainingFr
         return None, f"it fails on them with {type(error).__name__}: {_first_line(error)}"
     if prediction is None:
         known, asked = _names(contender.classes), _names(like.classes)
-        return None, f"it tells apart {known}, and the rows {asked}"
+        return None, f"it predicts {known}, and the target of the rows is {asked}"
     if len(prediction) != len(rows):
         return None, f"it gives {len(prediction):,} predictions for {len(rows):,} rows"
     if not np.isfinite(prediction).all():
@@ -62,8 +62,12 @@ def predict_contender(contender: Contender, rows: pd.DataFrame, like: TrainingFr
 
 
 def predict_like(contender: Contender, features: pd.DataFrame, like: TrainingFrame) -> Array | None:
-    """Predictions from the model's own columns, in the classes of `like`; None where they have too few in common."""
-    if like.task == "regression" or not contender.classes or contender.classes == like.classes:
+    """Predictions from the model's own columns, in the classes of `like`; None where they have too few in common,
+    or where only one of the two has classes."""
+    by_class = hasattr(contender.estimator, "predict_proba")
+    if by_class == (like.task == "regression"):  # the target was of another kind when it was fitted
+        return None
+    if not by_class or not contender.classes or contender.classes == like.classes:
         return predict_rows(contender.estimator, features, like.task)
     column_of = {label: column for column, label in enumerate(contender.classes)}
     found = [column_of.get(label) for label in like.classes]
@@ -76,6 +80,8 @@ def predict_like(contender: Contender, features: pd.DataFrame, like: TrainingFra
 
 
 def _names(classes: Sequence[Any]) -> str:
+    if not classes:
+        return "numbers"
     shown = ", ".join(repr(label)[:40] for label in classes[:5])
     return shown + (f" and {len(classes) - 5} more" if len(classes) > 5 else "")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.compose import make_column_transformer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -63,14 +64,41 @@ def fit_model(
     numbers = [f for f in features if f != "colour"]
     estimator = make_pipeline(
         make_column_transformer((OneHotEncoder(handle_unknown="ignore"), text), (StandardScaler(), numbers)),
-        LogisticRegression(),
+        LinearRegression() if frame.task == "regression" else LogisticRegression(),
     )
     estimator.fit(frame.frame.iloc[rows][list(features)], frame.target.iloc[rows])
-    return wrap(estimator, features, metric, **more)
+    return wrap(estimator, features, metric, **{"task": frame.task, "classes": frame.classes, **more})
 
 
 def wrap(
     estimator: Any, features: tuple[str, ...] = FEATURES, metric: str = "average_precision", **more: Any
 ) -> FittedModel:
-    given = {"threshold": None, "calibration": "none: few rows", "fit_seconds": 0.1, **more}
-    return FittedModel(estimator, "logistic", {}, (), features, "binary", (False, True), metric, **given)
+    given = {
+        "threshold": None,
+        "calibration": "none: few rows",
+        "fit_seconds": 0.1,
+        "task": "binary",
+        "classes": (False, True),
+        **more,
+    }
+    return FittedModel(estimator, "logistic", {}, (), features, metric=metric, **given)
+
+
+def make_several(rows: int = 3000, shares: tuple[float, ...] = (0.5, 0.3, 0.2), seed: int = 0) -> TrainingFrame:
+    """As `make_frame`, with a target of several classes: codes 0.. of the labels "a", "b", and so on."""
+    frame = make_frame(rows, seed)
+    rng = np.random.default_rng(seed + 1)
+    pull = 1.5 * frame.frame["size"].to_numpy()[:, None] * np.linspace(-1, 1, len(shares))
+    odds = np.exp(pull + np.log(shares))
+    drawn = (rng.random(rows)[:, None] > np.cumsum(odds / odds.sum(axis=1, keepdims=True), axis=1)).sum(axis=1)
+    labels = tuple("abcdefghijklmnopqrstuvwxyz"[: len(shares)])
+    return replace(frame, target=pd.Series(drawn), task="multiclass", classes=labels)
+
+
+def make_values(rows: int = 3000, seed: int = 0, scale: float = 100.0) -> TrainingFrame:
+    """As `make_frame`, with a number to predict."""
+    frame = make_frame(rows, seed)
+    noise = np.random.default_rng(seed + 1).normal(size=rows)
+    red = (frame.frame["colour"] == "red").to_numpy()
+    target = pd.Series(scale * (5 + frame.frame["size"].to_numpy() + 0.5 * red + noise))
+    return replace(frame, target=target, task="regression", classes=())

@@ -6,12 +6,14 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tasks.evaluation.challenger import evaluate_test_rows
+from tasks.evaluation.curves import draw_curves
 from tasks.evaluation.plots import NAME_LENGTH, draw_plots, plain_name
 from tasks.results import Evaluation
-from tests.evaluation.rows import fit_model, make_frame, make_spec, make_split
+from tests.evaluation.rows import fit_model, make_frame, make_several, make_spec, make_split, make_values
 
 HOSTILE = (
     "$x^{$",
@@ -45,6 +47,34 @@ def test_each_curve_has_its_picture(evaluation: Evaluation, tmp_path: Path) -> N
     made = draw_plots(evaluation, tmp_path / "new" / "plots")
     assert [p.name for p in made] == ["roc.png", "precision_recall.png", "calibration.png", "importance.png"]
     assert all(size(p)[0] == 640 for p in made)
+
+
+def test_several_classes_have_their_pictures(tmp_path: Path) -> None:
+    frame = make_several()
+    split = make_split(frame)
+    evaluation = evaluate_test_rows(fit_model(frame, split, metric="log_loss"), frame, split, make_spec())
+    made = draw_plots(evaluation, tmp_path)
+    names = ["roc.png", "precision_recall.png", "calibration.png", "confusion.png", "importance.png"]
+    assert [p.name for p in made] == names
+    assert all(size(p)[0] > 400 for p in made)
+
+
+def test_a_regression_has_its_pictures(tmp_path: Path) -> None:
+    frame = make_values()
+    split = make_split(frame)
+    evaluation = evaluate_test_rows(fit_model(frame, split, metric="mae"), frame, split, make_spec())
+    assert [p.name for p in draw_plots(evaluation, tmp_path)] == ["quantiles.png", "residuals.png", "importance.png"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_hostile_classes_are_drawn_as_text(evaluation: Evaluation, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    names = (*HOSTILE, "_hidden")
+    prediction = rng.dirichlet(np.ones(len(names)), 600)
+    curves = draw_curves(rng.integers(0, len(names), 600), prediction, "multiclass", names)
+    made = draw_plots(replace(evaluation, curves=curves, importance={}), tmp_path)
+    assert len(made) == 4
+    assert all(max(size(p)) <= 1200 for p in made)
 
 
 def test_an_evaluation_without_curves_has_no_picture(evaluation: Evaluation, tmp_path: Path) -> None:
