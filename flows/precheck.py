@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flows.plan import Cut
-from tasks.config import LoadedProject, TaskType
+from tasks.config import LoadedProject, Project, TaskType
 from tasks.contract.suite import load_contract
 from tasks.data.snapshot import check_columns
 from tasks.data.target import check_target
@@ -17,9 +17,7 @@ def check_settings(project: LoadedProject) -> None:
 
     Which of them fit is known with the target; here those are refused that fit no task, or not the one it names.
     """
-    from tasks.evaluation.bounds import check_gates
     from tasks.stats.metrics import METRICS
-    from tasks.training.model import check_task
 
     load_contract(project)
     spec, name, refusals = project.spec, project.spec.train.metric, []
@@ -32,12 +30,20 @@ def check_settings(project: LoadedProject) -> None:
         raise ConfigError(f"train.metric: there is no {name!r}; expected one of: {', '.join(METRICS)}.")
     for task in tasks:
         try:
-            check_task(spec, task)
-            check_gates(spec, task)
+            check_kind(spec, task)
         except ConfigError as error:
             refusals.append(error)
     if len(refusals) == len(tasks):
         raise refusals[0]
+
+
+def check_kind(spec: Project, task: TaskType) -> None:
+    """Refuse what a target of this kind does not have: a metric, a candidate, costs, a floor."""
+    from tasks.evaluation.bounds import check_gates
+    from tasks.training.model import check_task
+
+    check_task(spec, task)
+    check_gates(spec, task)
 
 
 def check_training(project: LoadedProject, cut: Cut) -> None:
@@ -46,14 +52,10 @@ def check_training(project: LoadedProject, cut: Cut) -> None:
     Reads the target only: a contract's check or a search over millions of rows is not done in vain. Where there is
     a contract it decides first: it may refuse the batch or take out the rows that are in the way.
     """
-    from tasks.evaluation.bounds import check_gates
-    from tasks.training.model import check_task
-
     check_settings(project)
     contract = project.contract_path is not None
     if not contract:
         check_columns(cut.batches, project.spec.data)
     task = check_target(cut.batches, project.spec.data, cut.as_of, quarantine=contract)
     if task is not None:
-        check_task(project.spec, task)
-        check_gates(project.spec, task)
+        check_kind(project.spec, task)

@@ -18,7 +18,7 @@ from flows.evidence import make_payload, make_record
 from flows.launch import flow
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
 from flows.plan import Cut, digest, training_key, validate_key
-from flows.precheck import check_training
+from flows.precheck import check_kind, check_training
 from flows.release import settle_verdict
 from flows.show import show_verdict
 from flows.validate import find_results, quarantines, record_result
@@ -108,6 +108,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
         return workspace.record("train", key, str(known.version), verdict["outcome"], verdict["reason"], payload)
     begun = time.monotonic()
     rows, refused, checked = load_accepted_rows(workspace, cut)
+    check_kind(spec, rows.task)  # where a contract took rows out, only now it is sure
     split = split_rows(rows, project)
     record_checks(workspace, cut, checked)  # only now: rows that cannot be used leave nothing behind
     progress.info("searching on %s rows; trials: at most %s", f"{len(rows.target):,}", spec.train.search.trials)

@@ -97,7 +97,7 @@ def gather_training_rows(
 def _read_labels(labels: pd.Series[Any], task: TaskType, classes: Sequence[Any]) -> pd.Series[Any]:
     """Labels as a model takes them: the position of each in `classes`, or a number; missing where it is none."""
     if task == "regression":
-        return pd.to_numeric(labels, errors="coerce").astype("float64")
+        return pd.to_numeric(labels, errors="coerce").astype("float64").replace([np.inf, -np.inf], np.nan)
     return labels.map({label: position for position, label in enumerate(classes)}).astype("float64")
 
 
