@@ -137,9 +137,9 @@ def _tell(
     lines += label_line("adds", f"each column, in {explained.unit} ({how})")
     lines += _list_columns(anatomy, raw, parts, explained.exact)
     total = parts.base + sum(parts.values.values())
-    lines += label_line(
-        "together", f"{_number(parts.base)} + {_number(total - parts.base, True)} = {_tell_number(total, explained)}"
-    )
+    gained = total - parts.base
+    added = f"{'-' if gained < 0 else '+'} {_number(abs(gained))}"
+    lines += label_line("together", f"{_number(parts.base)} {added} = {_tell_number(total, explained)}")
     lines += label_line("means", "what the model reads in the row, not what causes the outcome")
     return Answer(tuple(lines), 0 if same else 1)
 

@@ -101,7 +101,8 @@ def find_raw_row(workspace: Workspace, found: ScoredRow, features: Sequence[str]
     moved: pd.DataFrame | None = None
     for frame in table_of(found.batch, data, None).without_labels().chunks(columns=columns):
         ids = _name_rows(frame[data.id] if data.id else None, np.asarray(frame.index))
-        if found.position in frame.index and ids[found.position - frame.index[0]] == found.row_id:
+        at = found.position - int(frame.index[0])
+        if 0 <= at < len(frame) and (data.id is None or ids[at] == found.row_id):
             return frame.loc[[found.position], list(features)].reset_index(drop=True)
         same = np.flatnonzero(ids == found.row_id)
         if data.id and moved is None and len(same):

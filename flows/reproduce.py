@@ -21,6 +21,7 @@ from flows.parameters import ModelNumber, ProjectName
 from flows.plan import specification
 from flows.provenance import describe_environment
 from flows.recall import Recording, find_batches, find_quarantines, read_recording
+from flows.summary import MOST_LINES
 from flows.workspace import Workspace, look_in
 from tasks.config import Project
 from tasks.data.snapshot import load_training_rows
@@ -162,29 +163,40 @@ def tell(
     moment = then.moment
     zone = then.project.spec.data.zone
     known = f", as of {moment.astimezone(zone):%Y-%m-%d %H:%M}" if moment else ""
-    lines = [
+    title = (
         f"{then.project.name} version {then.entry.subject}, trained {then.entry.at:%Y-%m-%d %H:%M %Z}{known}: "
         f"{'identical' if identical else 'differs'}"
-    ]
+    )
+    said: list[tuple[str, str]] = []
     if any(not f.difference for f in every):
-        lines += label_line("identical", ", ".join(f.what for f in every if not f.difference), most=3)
+        said.append(("identical", ", ".join(f.what for f in every if not f.difference)))
     for group in differing.values():
         if group:
-            lines += label_line("differs", "; ".join(f"{f.what}: {f.difference}" for f in group), most=2)
+            said.append(("differs", "; ".join(f"{f.what}: {f.difference}" for f in group)))
     changed = _changed_keys(then.project.spec, workspace.project.spec)
     if changed:
         named = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
-        lines += label_line("project", f"its file changed since ({named}); the recorded one was used", most=1)
+        said.append(("project", f"its file changed since ({named}); the recorded one was used"))
     if then.made["specification"] != specification(then.project):
-        lines += label_line("project", "its recorded file is not word for word what was trained with", most=1)
+        said.append(("recorded", "its recorded project file is not word for word what it was trained with"))
     if moved is None:
-        lines += label_line("platform", "not recorded", most=1)
+        said.append(("platform", "not recorded"))
     elif moved:
-        lines += label_line("changed", "; ".join(moved), most=2)
+        said.append(("changed", "; ".join(moved)))
     else:
-        lines += label_line("same", "code, lock, libraries, Python, platform and threads", most=1)
-    lines += label_line("so", _conclude(identical, bool(differing["data"]), moved), most=1)
-    return Answer(tuple(lines), 0 if identical else 1)
+        said.append(("same", "code, lock, libraries, Python, platform and threads"))
+    said.append(("so", _conclude(identical, bool(differing["data"]), moved)))
+    return Answer((title, *_fit(said)), 0 if identical else 1)
+
+
+def _fit(said: Sequence[tuple[str, str]]) -> list[str]:
+    """The labelled texts on as many lines each as there is room for below the first."""
+    lines: list[str] = []
+    for most in (3, 2, 1):
+        lines = [line for label, text in said for line in label_line(label, text, most)]
+        if len(lines) < MOST_LINES:
+            break
+    return lines
 
 
 def _conclude(identical: bool, other_rows: bool, moved: list[str] | None) -> str:

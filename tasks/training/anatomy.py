@@ -81,7 +81,7 @@ def trace_columns(anatomy: Anatomy, row: pd.DataFrame) -> dict[str, ColumnSteps]
         name, part = outputs[at]
         called = f"{part} " if part else ""
         if mark:
-            pieces[name].extend(["filled with the median, marked as missing"] if value else [])
+            pieces[name].extend(["filled, marked missing"] if value else [])
         elif role == "values" and suffix:  # one column per value: the one that is 1
             values.setdefault(f"{name}\0{called}", []).append((suffix, value))
         elif role == "means":
@@ -104,10 +104,11 @@ def score_raw(anatomy: Anatomy, row: pd.DataFrame) -> tuple[Floats, str]:
     """What the model itself gives for a row, before calibration, (1,) or (classes,), and what that number is."""
     matrix = anatomy.encode.transform(anatomy.columns.transform(row))
     if hasattr(anatomy.model, "decision_function"):
-        return np.atleast_1d(np.asarray(anatomy.model.decision_function(matrix), dtype=np.float64)[0]), "log-odds"
+        scores = np.atleast_1d(np.asarray(anatomy.model.decision_function(matrix), dtype=np.float64)[0])
+        return scores, "log-odds" if len(scores) == 1 else "scores by class"
     if hasattr(anatomy.model, "predict_proba"):
         shares = np.asarray(anatomy.model.predict_proba(matrix), dtype=np.float64)[0]
-        return shares[1:] if len(shares) == 2 else shares, "share of the trees' votes"
+        return shares[1:] if len(shares) == 2 else shares, "shares of the trees"
     return np.asarray(anatomy.model.predict(matrix), dtype=np.float64), "value"
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from flows.server import local_api, stop_server
 from tests.flows import toys
+from tests.flows.shops import Shops, open_shops
 
 pytest.register_assert_rewrite("tests.flows.outcome", "tests.flows.turns")
 
@@ -33,6 +34,17 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with local_api(home):
             pass
     return home
+
+
+@pytest.fixture(scope="session")
+def shops(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Shops:
+    """Projects that are trained and scored, to be read; a test that changes something takes a copy."""
+    root = tmp_path_factory.mktemp("shops") / "root"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PREFECT_API_URL", raising=False)
+        patch.setenv("TRUEUP_HOME", str(root / "home"))
+        shutil.copytree(migrated, root / "home")
+        return open_shops(root)
 
 
 @pytest.fixture
