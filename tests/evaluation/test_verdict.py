@@ -139,6 +139,41 @@ def test_a_challenger_worse_than_the_champion_is_rejected() -> None:
     assert verdict.reason.startswith("Worse than the champion")
 
 
+class Turned:
+    """Says the opposite of another model."""
+
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+
+    def predict_proba(self, frame: Any) -> Any:
+        return self.estimator.predict_proba(frame)[:, ::-1]
+
+
+@pytest.mark.parametrize("gate_name", [*ALWAYS, "floor roc_auc", "ceiling log_loss"])
+def test_every_gate_can_fail_and_alone_rejects(gate_name: str) -> None:
+    frame = make_frame()
+    split = make_split(frame)
+    good = fit_model(frame, split)
+    worse = fit_model(frame, split, features=("colour", "noise"))
+    model = {"baseline": wrap(Turned(good.estimator)), "champion": worse}.get(gate_name, good)
+    gates: dict[str, Any] = {
+        "floor roc_auc": {"floors": {"roc_auc": 0.98}},
+        "ceiling log_loss": {"ceilings": {"log_loss": 0.1}},
+    }.get(gate_name, {})
+    soundness = {
+        "sound": replace(SOUND, largest_difference=0.1),
+        "speed": replace(SOUND, predict_ms_per_1k_rows=1e6),
+        "size": replace(SOUND, size_mb=1e6),
+    }.get(gate_name, SOUND)
+    spec = make_spec(gates={"beat_baseline_by": 0.0 if gate_name == "champion" else 0.01, **gates})
+    champion = None if gate_name == "baseline" else Contender.of(good)
+    evaluation = evaluate_test_rows(model, frame, split, spec, champion=champion, importance=False)
+    verdict = judge_challenger(evaluation, soundness, spec, "none" if champion is None else "compared")
+    assert (verdict.outcome, verdict.deciding) == ("reject", gate_name)
+    failed = [g for g in verdict.gates if g.status not in ("pass", "not_applicable")]
+    assert [(g.name, g.status) for g in failed] == [(gate_name, "fail")]
+
+
 def test_a_model_without_skill_is_not_promoted() -> None:
     frame = make_frame()
     split = make_split(frame)
