@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tasks.reports.dossier import RELEASED, Decision, Dossier, bounds, gate_title, limits_from_above, metric_title
-from tasks.reports.wording import capital, is_number, number, percent, plain, sentence, signed
+from tasks.reports.wording import capital, is_number, number, percent, plain, sentence, shorten, signed
 
 Tone = Literal["good", "bad", "warn", "na"]
 REASON = '--reason "..."'
@@ -177,7 +177,8 @@ def _change(gate: Mapping[str, Any]) -> str:
     observed = gate.get("observed")
     if is_number(observed) and is_number(limit):
         return _change_of_value(str(status), float(observed), float(limit), limits_from_above(gate))
-    return "it has to be judged first. " + sentence(plain(gate.get("sentence", "")))
+    reason = sentence(shorten(plain(gate.get("sentence", "")), 240))
+    return f"it failed without a number. {reason}" if status == "fail" else f"it has to be judged first. {reason}"
 
 
 def _change_of_bounds(gate: Mapping[str, Any], found: tuple[float, float, float], limit: float) -> str:

@@ -9,15 +9,15 @@ from typing import Any
 from markupsafe import Markup
 
 from tasks.reports import advice
+from tasks.reports.curves import view_confusion, view_curves
 from tasks.reports.dossier import Dossier, bounds, gate_title, limits_from_above, metric_title
-from tasks.reports.figures import Axis, draw_bar, draw_curve, draw_gate, draw_spread
+from tasks.reports.figures import Axis, draw_bar, draw_gate, draw_spread
 from tasks.reports.rendering import render_html
-from tasks.reports.wording import NOTHING, is_number, moment, number, plain, shorten, signed, spoken
+from tasks.reports.wording import NOTHING, is_number, moment, number, plain, shorten, signed
 
-_MOST_ROWS = 40  # of any table of names
-_MOST_DECISIONS = 60
+_MOST_ROWS = 30  # of any table of names
+_MOST_DECISIONS = 40
 _BARS = 15
-_LINES = 4  # curves of classes in one picture
 _STATUS = {
     "pass": ("good", "✓", "pass"),
     "fail": ("bad", "✗", "fail"),
@@ -53,15 +53,6 @@ class Spread:
     figure: Markup
 
 
-@dataclass(frozen=True)
-class Curve:
-    """A curve's picture, and what it shows."""
-
-    title: str
-    caption: str
-    figure: Markup
-
-
 def write_decision_page(dossier: Dossier) -> str:
     """The page as HTML: self-contained, without script, below 1 MB whatever the data and the people brought.
 
@@ -69,7 +60,7 @@ def write_decision_page(dossier: Dossier) -> str:
     same dossier gives the same page.
     """
     record, evidence = dossier.record, dossier.evidence
-    comparison = evidence.get("comparison")
+    comparison, curves = evidence.get("comparison"), record.get("curves") or {}
     return render_html(
         "decision.html.jinja",
         d=dossier,
@@ -88,7 +79,8 @@ def write_decision_page(dossier: Dossier) -> str:
         earlier=max(0, len(dossier.decisions) - _MOST_DECISIONS),
         who=advice.decided_line,
         action=advice.action_word,
-        curves=_view_curves(evidence.get("curves") or record.get("curves") or {}, str(record.get("task"))),
+        curves=view_curves(curves),
+        confusion=view_confusion(curves),
         importance=_view_importance(record.get("importance") or {}),
         params=list_items(record.get("params") or {}),
         dropped=list_items(record.get("dropped") or {}),
@@ -206,47 +198,6 @@ def _spread(rows: Sequence[tuple[str, Mapping[str, Any]]], also: Sequence[float]
             figure, interval = Markup(""), "not known"
         views.append(Spread(label, number(value), interval, figure))
     return views
-
-
-_CURVES = {
-    "roc": ("ROC", "False positive rate against true positive rate; the diagonal is guessing.", "guessing"),
-    "precision_recall": ("Precision and recall", "How many of those found are right, against how many are found.", ""),
-    "calibration": ("Calibration", "Predicted against observed frequency; on the diagonal both are the same.", "equal"),
-    "predicted_observed": ("Predicted and observed", "On the diagonal both are the same.", "equal"),
-    "residuals": ("Residuals", "What the prediction was off by, against the prediction.", ""),
-}
-
-
-def _view_curves(curves: Mapping[str, Any], task: str) -> list[Curve]:
-    """Each curve: axis name -> values, or for several lines their name -> that. What cannot be drawn is left out."""
-    views = []
-    for key, curve in list(curves.items())[:8]:
-        family, _, of = str(key).partition(":")
-        title, caption, ideal = _CURVES.get(family, (shorten(spoken(family).capitalize(), 60), "", ""))
-        lines = _lines(curve) if isinstance(curve, Mapping) else []
-        if not lines:
-            continue
-        axes = next(a for _, a, _ in lines)
-        drawn = [(name, points) for name, _, points in lines[:_LINES]]
-        shown = f"{title}: {shorten(plain(of.strip()), 60)}" if of else title
-        if len(lines) > _LINES:
-            caption = f"{caption} The first {_LINES} of {len(lines)} classes.".strip()
-        desc = f"{sum(len(p) for _, p in drawn)} points, {axes[0]} against {axes[1]}"
-        dots = family in ("residuals", "predicted_observed")
-        figure = draw_curve(shown, desc, drawn, axes, ideal=ideal, dots=dots)
-        views.append(Curve(shown, caption, figure))
-    return views
-
-
-def _lines(curve: Mapping[str, Any]) -> list[tuple[str, tuple[str, str], list[tuple[float, float]]]]:
-    if curve and all(isinstance(value, Mapping) for value in curve.values()):
-        return [(str(name), axes, points) for name, part in curve.items() for _, axes, points in _lines(part)]
-    axes = [(str(name), values) for name, values in curve.items() if isinstance(values, list | tuple)][:2]
-    if len(axes) < 2:
-        return []
-    (x, across), (y, up) = axes
-    points = [(float(a), float(b)) for a, b in zip(across, up, strict=False) if is_number(a) and is_number(b)][:400]
-    return [("", (shorten(spoken(x), 40), shorten(spoken(y), 40)), points)] if points else []
 
 
 def _view_importance(importance: Mapping[str, Any]) -> tuple[list[tuple[str, str, Markup]], int]:

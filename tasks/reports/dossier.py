@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tasks.reports.wording import is_number, plain, spoken
+from tasks.reports.wording import capital, is_number, shorten, spoken
 from tasks.stats.metrics import METRICS
 
 RELEASED = ("promote", "approve", "rollback")
@@ -100,7 +100,7 @@ class Dossier:
 def metric_title(name: object) -> str:
     """A metric as people say it."""
     known = METRICS.get(str(name))
-    return known.title if known else spoken(name)
+    return known.title if known else shorten(spoken(name), 80)
 
 
 def gate_title(gate: Mapping[str, Any]) -> str:
@@ -115,7 +115,7 @@ def gate_title(gate: Mapping[str, Any]) -> str:
         "speed": "Fast enough",
         "size": "Small enough",
     }
-    return known.get(name) or plain(name[:1].upper() + name[1:]).replace("_", " ")
+    return known.get(name) or shorten(capital(spoken(name)), 80)
 
 
 def limits_from_above(gate: Mapping[str, Any]) -> bool:

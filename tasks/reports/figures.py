@@ -45,6 +45,15 @@ class Axis:
         return [0.0 if i == 0 else i * step for i in range(first, last + 1)]
 
 
+@dataclass(frozen=True)
+class Line:
+    """Points (x, y), what the two axes are, and the line's name where there are several."""
+
+    name: str
+    axes: tuple[str, str]
+    points: tuple[tuple[float, float], ...]
+
+
 def draw_gate(
     title: str, desc: str, status: str, point: float, bounds: tuple[float, float] | None, limit: float, below: bool
 ) -> Markup:
@@ -92,23 +101,22 @@ def draw_bar(title: str, axis: Axis, value: float) -> Markup:
     return _picture("spread", title, number(value), 20, parts)
 
 
-def draw_curve(
-    title: str, desc: str, lines: Sequence[tuple[str, Sequence[tuple[float, float]]]], names: tuple[str, str],
-    *, ideal: str = "", dots: bool = False,
-) -> Markup:  # fmt: skip
-    """Points over two axes, joined by lines; of several lines each has its own dashes, and its name at its end.
+def draw_curve(title: str, desc: str, lines: Sequence[Line], ideal: str = "") -> Markup:
+    """Lines over two axes; of several each has its own dashes, and its name below.
 
-    `ideal` names the diagonal that is drawn where it means something. `dots` leaves the points unjoined.
+    `ideal`: "diagonal" or "zero" for the dotted line that means something there.
     """
-    points = [p for _, line in lines for p in line]
+    points = [p for line in lines for p in line.points]
     xs, ys = [x for x, _ in points], [y for _, y in points]
-    if ideal:
+    if ideal == "diagonal":
         xs = ys = [*xs, *ys]
-    if min(xs) >= 0 and min(ys) >= 0 and max(*xs, *ys) <= 1:
-        across, up = Axis(0.0, 1.0), Axis(0.0, 1.0)
+    elif ideal == "zero":
+        ys.append(0.0)
+    if min(*xs, *ys) >= 0 and max(*xs, *ys) <= 1:
+        across = up = Axis(0.0, 1.0)
     else:
         across, up = Axis.around(xs), Axis.around(ys)
-    left, top, width, height = 46.0, 12.0, 240.0, 190.0
+    left, top, width, height = 46.0, 10.0, 240.0, 190.0
 
     def place(x: float, y: float) -> tuple[float, float]:
         return (
@@ -117,40 +125,42 @@ def draw_curve(
         )
 
     parts = [_shape("rect", "frame", x=left, y=top, width=width, height=height)]
-    for tick in across.ticks():
+    for tick in across.ticks(5):
         x, y = place(tick, up.low)
-        parts += [_line_at("grid", x, top, x, y), _text_at("tick", x, y + 15, number(round(tick, 12)), "middle")]
-    for tick in up.ticks():
+        parts += [_line_at("grid", x, top, x, y), _text_at("tick", x, y + 14, number(round(tick, 12)), "middle")]
+    for tick in up.ticks(5):
         x, y = place(across.low, tick)
         parts += [
             _line_at("grid", x, y, left + width, y),
-            _text_at("tick", x - 5, y + 4, number(round(tick, 12)), "end"),
+            _text_at("tick", x - 4, y + 4, number(round(tick, 12)), "end"),
         ]
-    if ideal:
+    if ideal == "diagonal":
         low, high = max(across.low, up.low), min(across.high, up.high)
         parts.append(_line_at("ideal", *place(low, low), *place(high, high)))
-    for i, (name, line) in enumerate(lines):
-        if dots:
-            parts += [_shape("circle", "dot", cx=x, cy=y, r=2) for x, y in (place(*p) for p in line)]
-        else:
-            path = " ".join(f"{x},{y}" for x, y in (place(*p) for p in line))
-            parts.append(_shape("polyline", f"curve dash{i % 4}", points=path))
-            if len(line) <= 12:
-                parts += [_shape("circle", "dot", cx=x, cy=y, r=3) for x, y in (place(*p) for p in line)]
-        if len(lines) > 1:
-            y = top + 14 + 14 * i
-            parts.append(_line_at(f"curve dash{i % 4}", left + width - 92, y - 4, left + width - 70, y - 4))
-            parts.append(_text_at("tick", left + width - 66, y, shorten(plain(name), 12), "start"))
-    parts.append(_text_at("name", left + width / 2, top + height + 32, names[0], "middle"))
+    elif ideal == "zero":
+        parts.append(_line_at("ideal", *place(across.low, 0.0), *place(across.high, 0.0)))
+    for i, line in enumerate(lines):
+        placed = [place(*p) for p in line.points]
+        parts.append(_shape("polyline", f"curve dash{i % 4}", points=" ".join(f"{x},{y}" for x, y in placed)))
+        if len(placed) <= 12:
+            parts += [_shape("circle", "dot", cx=x, cy=y, r=3) for x, y in placed]
+    names = lines[0].axes
+    parts.append(_text_at("name", left + width / 2, top + height + 31, shorten(names[0], 40), "middle"))
     parts.append(
-        Markup('<text class="name" text-anchor="middle" transform="translate(11 {}) rotate(-90)">{}</text>').format(
-            top + height / 2, names[1]
+        Markup('<text class="name" text-anchor="middle" transform="translate(10 {}) rotate(-90)">{}</text>').format(
+            top + height / 2, shorten(names[1], 30)
         )
     )
+    below = top + height + 50
+    for i, line in enumerate(lines if len(lines) > 1 else ()):
+        x, y = left + 120 * (i % 2), below + 16 * (i // 2)
+        parts.append(_line_at(f"curve dash{i % 4}", x, y - 4, x + 24, y - 4))
+        parts.append(_text_at("tick", x + 29, y, shorten(plain(line.name), 14), "start"))
+    bottom = top + height + 36 + (0 if len(lines) == 1 else 20 + 16 * ((len(lines) - 1) // 2))
     return Markup(
-        '<svg class="curve-figure" viewBox="0 0 296 240" role="img" aria-label="{}. {}"><title>{}</title>'
+        '<svg class="curve-figure" viewBox="0 0 296 {}" role="img" aria-label="{}. {}"><title>{}</title>'
         "<desc>{}</desc>{}</svg>"
-    ).format(title, desc, title, desc, Markup("").join(parts))
+    ).format(bottom, title, desc, title, desc, Markup("").join(parts))
 
 
 def _picture(kind: str, title: str, desc: str, height: int, parts: Sequence[Markup]) -> Markup:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _SHOWN = 80  # characters of a column's or a category's name
-_IN_TITLE = 600
+_IN_TITLE = 300
 
 
 def render_html(template: str, **values: Any) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
-LONGEST = 2_000  # of any one text on a page; the ledger has the whole
+LONGEST = 1_000  # of any one text on a page; the ledger has the whole
 NOTHING = "\u2013"  # a dash, where there is no value
 _MINUS = "\u2212"
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?)?")
