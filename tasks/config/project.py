@@ -227,12 +227,9 @@ class Train(Section):
         return self
 
 
-def _resolve(amount: float | str | None, default: float, unit: bool, constant: float) -> float:
-    if amount is None:
-        return default * abs(constant) if unit else default
-    if isinstance(amount, str):
-        return float(amount.removesuffix("%")) / 100 * abs(constant)
-    return amount
+def resolve_amount(amount: float | str, constant: float) -> float:
+    """The amount in the metric's own units: a percentage is one of `constant`, whatever its sign; nan where that is."""
+    return float(amount.removesuffix("%")) / 100 * abs(constant) if isinstance(amount, str) else amount
 
 
 class ChampionGate(Section):
@@ -251,10 +248,9 @@ class ChampionGate(Section):
     """A held challenger may be decided again when new labels come: at most so many decisions in all, the first
     included. The error 1 - confidence is split evenly: the bounds of each are at 1 - (1 - confidence) / looks."""
 
-    def resolve_margin(self, unit: bool, constant: float) -> float:
-        """The margin in the metric's own units. `constant` is the constant prediction's value on the same rows, `unit`
-        says whether the metric has one; nan where a percentage is asked of a value that is nan."""
-        return _resolve(self.margin, 0.005, unit, constant)
+    def settle_margin(self, unit: bool) -> float | str:
+        """The margin for a metric with a unit or without, the default settled; see `resolve_amount`."""
+        return self.margin if self.margin is not None else "0.5%" if unit else 0.005
 
 
 class Limits(Section):
@@ -289,9 +285,9 @@ class Gates(Section):
                 )
         return self
 
-    def resolve_baseline(self, unit: bool, constant: float) -> float:
-        """`beat_baseline_by` in the metric's own units; see `ChampionGate.resolve_margin`."""
-        return _resolve(self.beat_baseline_by, 0.01, unit, constant)
+    def settle_baseline(self, unit: bool) -> float | str:
+        """`beat_baseline_by` for a metric with a unit or without, the default settled; see `resolve_amount`."""
+        return self.beat_baseline_by if self.beat_baseline_by is not None else "1%" if unit else 0.01
 
 
 class Monitor(Section):

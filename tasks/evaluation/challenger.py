@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.config import Project
+from tasks.config.project import resolve_amount
 from tasks.evaluation.bounds import check_gates, list_bounds, name_gate
 from tasks.evaluation.contender import Contender, predict_contender, predict_like
 from tasks.evaluation.curves import draw_curves
@@ -104,7 +105,7 @@ def evaluate_stored(
         return _unjudged(why, chosen, spec, len(places))
     constant = predict_trivially(chosen, fit_target, len(y), at, rows.task, rows.classes)
     trivial = test.replicate(chosen, constant, at)
-    asked = spec.gates.resolve_baseline(chosen.unit, trivial.value)
+    asked = resolve_amount(spec.gates.settle_baseline(chosen.unit), trivial.value)
     against_champion, champion_value, champion_problem = None, None, ""
     if champion is not None:
         theirs, champion_problem = predict_contender(champion, frame, rows)
@@ -115,8 +116,9 @@ def evaluate_stored(
             shared = test.take(keep)
             champion_own = shared.replicate(chosen, theirs[keep], _operating_point(champion.threshold, spec))
             champion_value = shared.value(chosen, champion_own)
-            margin = spec.gates.champion.resolve_margin(chosen.unit, chosen.compute(y[keep], constant[keep], at))
-            mine = shared.replicate(chosen, prediction[keep], at)
+            reached = chosen.compute(y[keep], constant[keep], at)
+            margin = resolve_amount(spec.gates.champion.settle_margin(chosen.unit), reached)
+            mine = own if shared is test else shared.replicate(chosen, prediction[keep], at)
             against_champion = shared.compare(chosen, mine, champion_own, "champion", margin, margin, at_level)
     gained = chosen.gain(own.value, trivial.value)
     return Evaluation(

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tasks.config.project import ChampionGate, Limits
+from tasks.config.project import ChampionGate, Gates, Limits
 from tasks.evaluation.sentences import (
     capitalise,
     find_title,
+    has_unit,
     say_rows_needed,
     say_too_few,
+    write_amount,
     write_number,
     write_percent,
     write_rows,
@@ -28,7 +30,7 @@ COMPARED = "compared"
 WITHDRAWN = "withdrawn: "
 
 
-def judge_baseline(evaluation: Evaluation) -> GateResult:
+def judge_baseline(evaluation: Evaluation, gates: Gates) -> GateResult:
     """Does the challenger beat the constant prediction by the amount that is asked? Paired, by the one-sided bound."""
     comparison = evaluation.against_baseline
     if evaluation.problem or comparison is None:
@@ -40,19 +42,18 @@ def judge_baseline(evaluation: Evaluation) -> GateResult:
     title = find_title(comparison.metric)
     own, trivial = evaluation.metric(comparison.metric).value, evaluation.baseline.value
     status = _judge_bounds(comparison, limit, strict=True)
+    asked = write_amount(limit, gates.settle_baseline(has_unit(comparison.metric)))
     fact = (
         f"{capitalise(title)} is {write_number(own)} on {write_rows(comparison)}, "
         f"the constant prediction's {write_number(trivial)}"
     )
     bound = f"{write_percent(comparison.confidence)} confidence"
     if status == "pass":
-        sentence = (
-            f"{fact}: better by at least {write_number(comparison.low)} with {bound}; {write_number(limit)} is asked."
-        )
+        sentence = f"{fact}: better by at least {write_number(comparison.low)} with {bound}; {asked} is asked."
     elif status == "fail":
         sentence = (
             f"{fact}: the gain is at most {write_number(comparison.high)} with {bound}; more than "
-            f"{write_number(limit)} is asked (gates.beat_baseline_by). Features that tell more, or more rows to "
+            f"{asked} is asked (gates.beat_baseline_by). Features that tell more, or more rows to "
             "learn from, are needed."
         )
     else:
@@ -61,7 +62,7 @@ def judge_baseline(evaluation: Evaluation) -> GateResult:
         )
         sentence = (
             f"{fact}: the gain lies between {write_number(comparison.low)} and {write_number(comparison.high)}, which "
-            f"does not tell whether it exceeds the {write_number(limit)} asked.{hint}"
+            f"does not tell whether it exceeds the {asked} asked.{hint}"
         )
     return GateResult("baseline", status, sentence, comparison.low, limit, _list_evidence(comparison))
 
@@ -96,7 +97,7 @@ def judge_champion(evaluation: Evaluation, rule: ChampionGate, state: str) -> Ga
     if why:
         return leave_open("champion", why, limit, evidence)
     status = _judge_bounds(comparison, limit, strict=rule.rule == "better")
-    sentence = _write_comparison(comparison, rule.rule == "better", status)
+    sentence = _write_comparison(comparison, rule, status)
     return GateResult("champion", status, sentence, comparison.low, limit, evidence)
 
 
@@ -187,8 +188,9 @@ def _list_evidence(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _write_comparison(comparison: Comparison, better: bool, status: Status) -> str:
-    margin, confidence = write_number(comparison.margin), write_percent(comparison.confidence)
+def _write_comparison(comparison: Comparison, rule: ChampionGate, status: Status) -> str:
+    better, confidence = rule.rule == "better", write_percent(comparison.confidence)
+    margin = write_amount(comparison.margin, rule.settle_margin(has_unit(comparison.metric)))
     fact = (
         f"on {write_rows(comparison)} the challenger's gain in {find_title(comparison.metric)} is "
         f"{write_signed(comparison.gain)}"

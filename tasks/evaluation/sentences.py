@@ -7,6 +7,11 @@ from tasks.stats.intervals import MIN_EFFECTIVE_BLOCKS
 from tasks.stats.metrics import METRICS
 
 
+def has_unit(metric: str) -> bool:
+    """Whether the metric is measured in the target's unit or that of the costs."""
+    return metric in METRICS and METRICS[metric].unit
+
+
 def find_title(metric: str) -> str:
     """How a metric is called in a sentence; its own name where the table does not know it."""
     return METRICS[metric].title if metric in METRICS else metric
@@ -25,6 +30,11 @@ def write_signed(value: float) -> str:
 def write_percent(share: float) -> str:
     """A share as a percentage."""
     return f"{share * 100:.4g}%"
+
+
+def write_amount(value: float, asked: float | str) -> str:
+    """An amount in the metric's own units, and where it comes from if the project file has it as a percentage."""
+    return write_number(value) + (f" ({asked} of the constant prediction's)" if isinstance(asked, str) else "")
 
 
 def write_rows(found: Comparison | MetricValue) -> str:

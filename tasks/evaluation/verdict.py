@@ -32,7 +32,7 @@ def judge_evidence(
     """Every gate's result. A gate that breaks is inconclusive, so that an error holds and never releases."""
     limits = spec.gates.limits
     judges: dict[str, Callable[[], GateResult]] = {
-        "baseline": lambda: judged.judge_baseline(evaluation),
+        "baseline": lambda: judged.judge_baseline(evaluation, spec.gates),
         "champion": lambda: judged.judge_champion(evaluation, spec.gates.champion, champion_state),
         "sound": lambda: judged.judge_soundness(soundness),
         "speed": lambda: judged.judge_speed(soundness, limits),

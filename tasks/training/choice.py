@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.config import Project
+from tasks.config.project import resolve_amount
 from tasks.results import Split, TrainingFrame, Trial
 from tasks.stats.comparison import split_confidence
 from tasks.stats.intervals import student_quantile
@@ -46,7 +47,7 @@ def find_leeway(frame: TrainingFrame, split: Split, spec: Project, metric: Metri
         constant = predict_trivially(metric, known, len(judged), at, frame.task, frame.classes)
         reached.append(metric.compute(judged, constant, at))
         overlaps.append(len(validation) / len(train))
-    margin = rule.resolve_margin(metric.unit, float(np.mean(reached)))
+    margin = resolve_amount(rule.settle_margin(metric.unit), float(np.mean(reached)))
     return Leeway(margin, rule.confidence, float(np.mean(overlaps)))
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.config.project import ChampionGate, Gates, TaskType
+from tasks.config.project import ChampionGate, Gates, TaskType, resolve_amount
 from tasks.errors import ConfigError
 from tasks.evaluation.bounds import check_gates, judge_bound, list_bounds
 from tasks.evaluation.challenger import evaluate_test_rows
@@ -163,12 +163,13 @@ def test_amounts_that_are_none_are_refused_when_the_file_is_read(gates: dict[str
 
 def test_amounts_resolve_by_the_metrics_unit() -> None:
     rule, gates = ChampionGate(), Gates()
-    assert (rule.resolve_margin(False, 40.0), gates.resolve_baseline(False, 40.0)) == (0.005, 0.01)
-    assert rule.resolve_margin(True, 40.0) == pytest.approx(0.2)
-    assert gates.resolve_baseline(True, -40.0) == pytest.approx(0.4)
-    assert ChampionGate(margin="2%").resolve_margin(False, 0.5) == pytest.approx(0.01)
-    assert ChampionGate(margin=3).resolve_margin(True, 40.0) == 3
-    assert math.isnan(ChampionGate(margin="2%").resolve_margin(False, math.nan))
+    assert (rule.settle_margin(False), gates.settle_baseline(False)) == (0.005, 0.01)
+    assert (rule.settle_margin(True), gates.settle_baseline(True)) == ("0.5%", "1%")
+    assert ChampionGate(margin=3).settle_margin(True) == 3
+    assert ChampionGate(margin="2%").settle_margin(False) == "2%"
+    assert resolve_amount("2%", -40.0) == pytest.approx(0.8)
+    assert resolve_amount(3.0, -40.0) == 3
+    assert math.isnan(resolve_amount("2%", math.nan))
     again = Gates.model_validate_json(Gates(beat_baseline_by="0.50 %", floors={"roc_auc": 0.6}).model_dump_json())
     assert (again.beat_baseline_by, again.floors) == ("0.5%", {"roc_auc": 0.6})
 

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.config.project import ChampionGate, Limits
+from tasks.config.project import ChampionGate, Gates, Limits
 from tasks.evaluation.gates import judge_baseline, judge_champion, judge_size, judge_soundness, judge_speed
 from tasks.evaluation.sentences import write_number, write_signed
 from tasks.results import Comparison, Evaluation, GateResult, MetricValue, Soundness
 
+GATES = Gates()
 SOUND = Soundness(loads=True, largest_difference=0.0, predict_ms_per_1k_rows=12.0, size_mb=1.5)
 
 
@@ -66,11 +67,11 @@ def evaluated(baseline: Comparison | None = None, champion: Comparison | None = 
     ],
 )
 def test_the_baseline_must_be_beaten_by_the_stated_amount(low: float, high: float, status: str) -> None:
-    assert judge_baseline(evaluated(compared(low, high, "constant prediction", margin=0.02))).status == status
+    assert judge_baseline(evaluated(compared(low, high, "constant prediction", margin=0.02)), GATES).status == status
 
 
 def test_the_baseline_gate_says_rows_blocks_and_numbers() -> None:
-    gate = judge_baseline(evaluated(compared(0.15, 0.19, margin=0.02)))
+    gate = judge_baseline(evaluated(compared(0.15, 0.19, margin=0.02)), GATES)
     assert gate.sentence == (
         "Average precision is 0.412 on 12,345 test rows (18 days), the constant prediction's 0.245: "
         "better by at least 0.15 with 95% confidence; 0.02 is asked."
@@ -80,7 +81,7 @@ def test_the_baseline_gate_says_rows_blocks_and_numbers() -> None:
 
 
 def test_a_constant_model_never_beats_the_baseline_even_by_nothing() -> None:
-    assert judge_baseline(evaluated(compared(0.0, 0.0, margin=0.0))).status == "fail"
+    assert judge_baseline(evaluated(compared(0.0, 0.0, margin=0.0)), GATES).status == "fail"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ def test_a_champion_that_was_not_compared_holds(evaluation: Evaluation, state: s
 def test_too_few_blocks_are_named() -> None:
     few = compared(math.nan, math.nan, effective_blocks=1.0, blocks=1, method="paired jackknife-t over 1 days")
     for gate in (
-        judge_baseline(evaluated(few)),
+        judge_baseline(evaluated(few), GATES),
         judge_champion(evaluated(champion=few), ChampionGate(), "compared"),
     ):
         assert gate.status == "inconclusive"
@@ -158,7 +159,7 @@ def test_too_few_blocks_are_named() -> None:
 
 
 def test_a_problem_of_the_challenger_is_never_a_pass() -> None:
-    gate = judge_baseline(evaluated(compared(0.1, 0.2), problem="there is no test row"))
+    gate = judge_baseline(evaluated(compared(0.1, 0.2), problem="there is no test row"), GATES)
     assert (gate.status, gate.sentence) == ("inconclusive", "Cannot tell: there is no test row.")
 
 
@@ -207,7 +208,7 @@ AMOUNT = st.floats(0, 10)
 
 def judge_both(comparison: Comparison, rule: str) -> tuple[GateResult, GateResult]:
     return (
-        judge_baseline(evaluated(comparison)),
+        judge_baseline(evaluated(comparison), GATES),
         judge_champion(evaluated(champion=comparison), ChampionGate(rule=rule), "compared"),
     )
 

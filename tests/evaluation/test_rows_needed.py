@@ -62,7 +62,7 @@ def test_the_baselines_rows_are_those_of_the_gain_as_it_looks(ahead: float, said
     assert gained is not None
     asked = gained.gain - ahead * gained.standard_error  # so many standard errors away
     spec = make_spec(gates={"beat_baseline_by": asked})
-    gate = judge_baseline(evaluate_test_rows(model, frame, split, spec, importance=False))
+    gate = judge_baseline(evaluate_test_rows(model, frame, split, spec, importance=False), spec.gates)
     assert gate.status == "inconclusive"
     assert said in gate.sentence
     needed = gate.evidence["rows_needed"]

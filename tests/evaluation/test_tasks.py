@@ -70,7 +70,7 @@ def test_every_metric_of_a_number_is_scikit_learns() -> None:
     assert against.margin == pytest.approx(0.01 * evaluation.baseline.value), "1% where the metric has a unit"
     verdict = judge_challenger(evaluation, SOUND, make_spec(), "none")
     assert verdict.outcome == "promote"
-    assert "MAE is" in verdict.reason
+    assert verdict.reason.endswith(f"{against.margin:.3g} (1% of the constant prediction's) is asked.")
 
 
 @pytest.mark.parametrize(("margin", "expected"), [(None, 0.005), ("2%", 0.02), (3.5, None), ("0%", 0.0)])
