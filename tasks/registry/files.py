@@ -14,6 +14,8 @@ import yaml
 from tasks.errors import ConfigError, InfrastructureError
 
 MODEL_FILE = "model.skops"
+# MLflow writes it into the model's own folder when someone loads the model by its name, as `models:/flights@champion`.
+_WRITTEN_BY_LOADING = "registered_model_meta"
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,12 @@ def check_digest(folder: Path, digest: str) -> None:
 
 
 def digest_folder(folder: Path) -> str:
-    """SHA-256 over the names (relative, sorted) and contents of all files in a folder, in hex."""
+    """SHA-256 over the names (relative, sorted) and contents of all files in a model's folder, in hex.
+
+    A note that MLflow leaves there when it loads the model counts as nothing: it is not read by any load.
+    """
     whole = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / _WRITTEN_BY_LOADING):
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         whole.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())

@@ -35,6 +35,7 @@ USED = (
     "skops.io",
     "uvicorn",
 )
+CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree", "sqlite3.connect")
 NOT_INHERITED = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_LOGGING_LEVEL", "TRUEUP_HOME", "TRUEUP_CRASH_AT")
 
 
@@ -64,8 +65,13 @@ class Forks:
         self._folder = folder
         self._started = 0
 
-    def start(self, *arguments: str, largest_file: int | None = None, **environment: str) -> Command:
-        """Start `trueup <arguments>` with these variables set as well; none of its files may grow larger."""
+    def start(
+        self, *arguments: str, largest_file: int | None = None, changes: int | None = None, **environment: str
+    ) -> Command:
+        """Start `trueup <arguments>` with these variables set as well; none of its files may grow larger.
+
+        With `changes` it is killed when it is about to make one more change to files or databases than so many.
+        """
         self._started += 1
         out, error = (self._folder / f"{self._started}.{name}" for name in ("out", "error"))
         asked: dict[str, Any] = {
@@ -74,7 +80,7 @@ class Forks:
             "out": str(out),
             "error": str(error),
         }
-        asked["largest_file"] = largest_file
+        asked |= {"largest_file": largest_file, "changes": changes}
         return Command(self._ask(asked), out, error)
 
     def wait(self, command: Command) -> Ended:
@@ -82,9 +88,11 @@ class Forks:
         code = self._ask({"wait": command.pid})
         return Ended(code, command.out.read_text(errors="replace"), command.error.read_text(errors="replace"))
 
-    def run(self, *arguments: str, largest_file: int | None = None, **environment: str) -> Ended:
+    def run(
+        self, *arguments: str, largest_file: int | None = None, changes: int | None = None, **environment: str
+    ) -> Ended:
         """Start a command and wait for it."""
-        return self.wait(self.start(*arguments, largest_file=largest_file, **environment))
+        return self.wait(self.start(*arguments, largest_file=largest_file, changes=changes, **environment))
 
     def _ask(self, question: dict[str, Any]) -> int:
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -138,6 +146,8 @@ def _become(question: dict[str, Any]) -> None:
     os.environ.update(question["environment"])
     if question["largest_file"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (question["largest_file"],) * 2)
+    if question["changes"] is not None:
+        _count_down(question["changes"])
     from flows.cli import main
 
     code = 99
@@ -152,6 +162,21 @@ def _become(question: dict[str, Any]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _count_down(changes: int) -> None:
+    """Kill this process when it has made so many changes to files or databases."""
+    left = changes
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal left
+        written = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if written or event in CHANGES:
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), 9)
+
+    sys.addaudithook(watch)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from tasks.errors import ConfigError, InfrastructureError
-from tasks.registry import digest_folder, load_model_files, predict_in_fresh_process, save_model_files
+from tasks.registry import (
+    Registry,
+    digest_folder,
+    load_model_files,
+    load_version,
+    predict_in_fresh_process,
+    register_training,
+    save_model_files,
+)
 from tasks.stats.prediction import predict_rows
-from tests.registry.conftest import Model, environment, make_rows
+from tests.registry.conftest import Model, environment, make_record, make_rows
 
 
 @pytest.fixture
@@ -66,6 +74,18 @@ def test_files_that_differ_are_not_loaded(model: Model, copied: Path, damage: st
         (copied / "requirements.txt").unlink()
     with pytest.raises(InfrastructureError, match=f"expected digest {model.stored.digest[:12]}, found .*not loaded"):
         load_model_files(copied, model.stored.digest)
+
+
+def test_a_load_by_name_through_mlflow_changes_nothing(registry: Registry, model: Model) -> None:
+    """MLflow writes a note into the folder of the model that it loads; trueup still knows the model as its own."""
+    import mlflow
+
+    version = register_training(registry, "flights", make_record(model))
+    mlflow.set_tracking_uri(registry.uri)
+    mlflow.sklearn.load_model("models:/flights/1")
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    assert (Path(version.uri) / "registered_model_meta").is_file()
+    assert load_version(registry, version) is not None
 
 
 def test_missing_and_unreadable_models_are_said_so(copied: Path, tmp_path: Path) -> None:
