@@ -223,8 +223,11 @@ def _plan_training(
 
 def _plan_look(project: LoadedProject, ledger: Ledger, visible: tuple[Batch, ...], as_of: datetime) -> Sequence[Step]:
     """Whether a held challenger is decided again: rows alone kept it, looks are left, and there are new ones enough."""
-    name, version = project.name, ledger.standing(project.name).challenger
-    decided = ledger.latest(name, step="release", subject=str(version)) if version is not None else None
+    name, standing = project.name, ledger.standing(project.name)
+    version, champion = standing.challenger, standing.champion
+    if version is None or champion is None or version < champion.version:
+        return ()  # what is older than the champion was passed over by it
+    decided = ledger.latest(name, step="release", subject=str(version))
     if decided is None or decided.outcome != "hold":
         return ()
     verdicts = [e for step in ("train", "look") if (e := ledger.latest(name, step=step, subject=str(version)))]
@@ -235,7 +238,7 @@ def _plan_look(project: LoadedProject, ledger: Ledger, visible: tuple[Batch, ...
     look, subject = evidence["look"] + 1, str(version)
     if look > evidence["looks"]:
         return (
-            Step("look", subject, False, f"held, and all {evidence['looks']} looks are used; only a person decides"),
+            Step("look", subject, False, f"held, and all looks are used ({evidence['looks']}); only a person decides"),
         )
     share = project.spec.split.test if project.spec.split_how != "time" else 1.0
     compared = evidence["comparison"] or {}
