@@ -126,7 +126,7 @@ def _list_decisions(decisions: Sequence[Entry], version: int, evidence: Sequence
                 at=entry.at,
                 action=entry.outcome if own else gone,
                 actor=entry.actor,
-                reason=entry.reason,
+                reason=entry.reason.removeprefix(f"Overruled {', '.join(overruled or ())}: "),
                 champion=after,
                 previous=before if before != after else None,
                 by_gates=own and entry.key in by_gates,

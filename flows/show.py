@@ -5,7 +5,8 @@ Pages are Markdown, since Prefect's table of cells cuts sentences off. Whatever 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from flows.artifacts import show_link, show_markdown, show_table
@@ -26,8 +27,8 @@ def show_verdict(workspace: Workspace, trained: Entry) -> None:
         for g in made["gates"]
     ]
     metrics = [(m["name"], _number(m["value"]), _number(m["low"]), _number(m["high"])) for m in made["metrics"]]
-    registry = open_registry(workspace.project.home)
-    link, page = run_link(registry, made["run_id"]), page_link(registry, made["run_id"], DECISION)
+    link = run_link(open_registry(workspace.project.home), made["run_id"])
+    page = page_link(link, DECISION)
     title = f"{name} version {trained.subject}: {trained.outcome}"
     lines = [
         f"# {escape(title)}",
@@ -35,7 +36,7 @@ def show_verdict(workspace: Workspace, trained: Entry) -> None:
         _table(("gate", "status", "observed", "limit", "why"), gates),
         f"## Test metrics\n\n{escape(made['split'])}",
         _table(("metric", "value", "from", "to"), metrics),
-        *_list_pages(workspace, trained),
+        *_list_pages(page_paths(workspace.project, int(str(trained.subject))), link),
         code(link) if page is None else f"In MLflow: [its run](<{link}>)",
     ]
     show_markdown(f"{name}-verdict", "\n\n".join(lines), f"{title}. {trained.reason}")
@@ -100,18 +101,17 @@ def describe_turn(report: TurnReport) -> str:
     return "\n".join([f"# {escape(report.lines[0])}: {report.outcome}", "", *lines])
 
 
-def _list_pages(workspace: Workspace, trained: Entry) -> list[str]:
+def _list_pages(paths: Mapping[str, Path], run: str) -> list[str]:
     """Where the decision page and the model card are: links where MLflow is a server, and files under the home.
 
     No browser follows a link from Prefect's page to a file, so a file's path is there to be copied.
     """
-    registry, paths = open_registry(workspace.project.home), page_paths(workspace.project, int(str(trained.subject)))
     lines = []
     for title, name in (("Decision page", DECISION), ("Model card", CARD)):
-        link = page_link(registry, trained.payload["run_id"], name)
-        in_mlflow = f"{name} in the run's artifacts (trueup ui)" if link is None else f"[in MLflow](<{link}>)"
+        link = page_link(run, name)
+        in_mlflow = escape(f"{name} in the run's artifacts (trueup ui)") if link is None else f"[in MLflow](<{link}>)"
         if paths[name].is_file():
-            lines.append(f"{title}: {escape(in_mlflow) if link is None else in_mlflow}, {code(str(paths[name]))}")
+            lines.append(f"{title}: {in_mlflow}, {code(str(paths[name]))}")
     return lines
 
 

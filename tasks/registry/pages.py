@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from tasks.files import scratch_folder
 from tasks.registry.connection import Registry
 from tasks.registry.record import write_note
-from tasks.registry.versions import TAG, run_link
+from tasks.registry.versions import TAG
 from tasks.results import ModelVersion
 
 _LOGGED = f"{TAG}pages"
@@ -46,8 +46,6 @@ def log_pages(registry: Registry, version: ModelVersion, files: Mapping[str, str
     return True
 
 
-def page_link(registry: Registry, run_id: str, name: str) -> str | None:
-    """The address of a page among a run's artifacts on the MLflow server; None where MLflow is a file in the home."""
-    if not registry.is_server:
-        return None
-    return f"{run_link(registry, run_id).partition('?')[0]}/artifacts/{name}"
+def page_link(link: str, name: str) -> str | None:
+    """The address of a page among a run's artifacts, from what `run_link` gave; None where that is no address."""
+    return f"{link.partition('?')[0]}/artifacts/{name}" if link.startswith("http") else None

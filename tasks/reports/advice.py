@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tasks.reports.dossier import RELEASED, Decision, Dossier, bounds, gate_title, limits_from_above, metric_title
-from tasks.reports.wording import capital, is_number, number, percent, plain, sentence, shorten, signed
+from tasks.reports.wording import capital, digits_apart, is_number, number, percent, plain, sentence, shorten, signed
 
 Tone = Literal["good", "bad", "warn", "na"]
 REASON = '--reason "..."'
@@ -102,6 +102,10 @@ def _why(dossier: Dossier) -> str:
         "speed": ("it predicts too slowly", "its speed was not measured"),
         "size": ("it is too large", "its size was not measured"),
     }  # fmt: skip
+    kind, _, metric = name.partition(" ")
+    if kind in ("floor", "ceiling"):
+        title = metric_title(metric)
+        said[name] = (f"{title} does not keep its {kind}", f"whether {title} keeps its {kind} cannot be told yet")
     clauses = said.get(name, (f"the gate {plain(name)!r} failed", f"the gate {plain(name)!r} could not be decided"))
     return clauses[0] if failed else clauses[1]
 
@@ -184,7 +188,12 @@ def _change(gate: Mapping[str, Any]) -> str:
 def _change_of_bounds(gate: Mapping[str, Any], found: tuple[float, float, float], limit: float) -> str:
     point, low, high = found
     below, status = limits_from_above(gate), gate.get("status")
-    show = signed if "gain" in (gate.get("evidence") or {}) else number
+    write = signed if "gain" in (gate.get("evidence") or {}) else number
+    digits = digits_apart(*found, limit)
+
+    def show(value: float) -> str:
+        return write(value, digits)
+
     near, far, side = (high, low, "below") if below else (low, high, "above")
     names = ("upper", "lower") if below else ("lower", "upper")
     if status == "pass":
@@ -194,6 +203,8 @@ def _change_of_bounds(gate: Mapping[str, Any], found: tuple[float, float, float]
         )
     shift = abs(limit - near)
     if status == "fail":
+        if not shift:
+            return f"the {names[1]} bound is {show(far)} and the limit {show(limit)}: the two predict alike."
         return (
             f"even the {names[1]} bound {show(far)} does not reach the limit {show(limit)}. A model that is better by "
             f"{number(shift)} would pass, if its bounds were as wide."
@@ -249,8 +260,8 @@ def tell_promise(dossier: Dossier) -> list[str]:
     effective = compared.get("effective_blocks")
     if is_number(effective):
         said.append(
-            f"The test rows form {number(compared.get('blocks'))} blocks of unequal size, worth {number(effective)} "
-            "equal ones; the bounds allow for how few these are."
+            f"The test rows form {number(compared.get('blocks'))} blocks, worth {number(effective)} independent ones "
+            "of equal size; the bounds allow for how few these are."
         )
     said.append("Limits that are changed after the result was seen void these rates.")
     return said

@@ -13,7 +13,7 @@ from tasks.reports.curves import view_confusion, view_curves
 from tasks.reports.dossier import Dossier, bounds, gate_title, limits_from_above, metric_title
 from tasks.reports.figures import Axis, draw_bar, draw_gate, draw_spread
 from tasks.reports.rendering import render_html
-from tasks.reports.wording import NOTHING, is_number, moment, number, plain, shorten, signed
+from tasks.reports.wording import NOTHING, digits_apart, is_number, moment, number, plain, shorten, signed
 
 _MOST_ROWS = 30  # of any table of names
 _MOST_DECISIONS = 40
@@ -98,18 +98,19 @@ def _view_gate(gate: Mapping[str, Any], dossier: Dossier) -> GateView:
     override = dossier.override
     numbers: list[tuple[str, str]] = []
     limit, observed, found = gate.get("limit"), gate.get("observed"), bounds(gate)
-    show = signed if "gain" in evidence else number
+    write = signed if "gain" in evidence else number
+    digits = digits_apart(*(found or ()), *([limit] if is_number(limit) else []))
     if found is not None:
         sure = f"{float(evidence['confidence']) * 100:.4g}%" if is_number(evidence.get("confidence")) else "one-sided"
         numbers = [
-            ("gain" if "gain" in evidence else "value", show(found[0])),
-            (f"lower bound, {sure}", show(found[1])),
-            (f"upper bound, {sure}", show(found[2])),
+            ("gain" if "gain" in evidence else "value", write(found[0], digits)),
+            (f"lower bound, {sure}", write(found[1], digits)),
+            (f"upper bound, {sure}", write(found[2], digits)),
         ]
     elif is_number(observed):
         numbers = [("found", number(observed))]
     if is_number(limit):
-        numbers.append(("limit", show(limit)))
+        numbers.append(("limit", write(limit, digits if found else 3)))
     return GateView(
         title=title,
         name=str(gate.get("name", "")),
@@ -132,10 +133,11 @@ def _draw(gate: Mapping[str, Any], title: str, status: str, found: tuple[float, 
     below = limits_from_above(gate)
     if found is not None:
         desc = f"{status}: {number(found[0])}, bounds {number(found[1])} to {number(found[2])}, limit {number(limit)}"
-        return draw_gate(title, desc, status, found[0], (found[1], found[2]), limit, below)
+        zero = "gain" in gate["evidence"]
+        return draw_gate(title, desc, status, found[0], found[1:], limit, below=below, zero=zero)
     if is_number(observed):
         desc = f"{status}: {number(observed)}, limit {number(limit)}"
-        return draw_gate(title, desc, status, observed, None, limit, below)
+        return draw_gate(title, desc, status, observed, None, limit, below=below)
     return None
 
 

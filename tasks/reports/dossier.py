@@ -115,6 +115,9 @@ def gate_title(gate: Mapping[str, Any]) -> str:
         "speed": "Fast enough",
         "size": "Small enough",
     }
+    kind, _, metric = name.partition(" ")
+    if kind in ("floor", "ceiling"):
+        return f"{capital(kind)} of {metric_title(metric)}"
     return known.get(name) or shorten(capital(spoken(name)), 80)
 
 

@@ -55,20 +55,28 @@ class Line:
 
 
 def draw_gate(
-    title: str, desc: str, status: str, point: float, bounds: tuple[float, float] | None, limit: float, below: bool
+    title: str,
+    desc: str,
+    status: str,
+    point: float,
+    bounds: tuple[float, float] | None,
+    limit: float,
+    *,
+    below: bool,
+    zero: bool = True,
 ) -> Markup:
     """An estimate against its limit: the shaded side passes, `below` the limit or above it.
 
     With bounds: passed where the whole bar lies in the shade, failed where all of it lies outside, undecided where
-    it crosses the limit's line. Without: a bar from zero to the value.
+    it crosses the limit's line. Without: a bar from zero to the value. `zero` puts zero on the axis.
     """
-    axis = Axis.around([point, limit, 0.0, *(bounds or ())])
-    at, zero, edge = axis.at(point), axis.at(0.0), axis.at(limit)
+    axis = Axis.around([point, limit, *(bounds or ()), *([0.0] if zero else [])])
+    at, origin, edge = axis.at(point), axis.at(0.0), axis.at(limit)
     zone = (0.0, edge) if below else (edge, 100.0)
-    bar = (axis.at(bounds[0]), axis.at(bounds[1])) if bounds else (min(zero, at), max(zero, at))
+    bar = (axis.at(bounds[0]), axis.at(bounds[1])) if bounds else (min(origin, at), max(origin, at))
     parts = [
         _rect("zone", zone[0], 18, zone[1] - zone[0], 42),
-        _line("zero", zero, 18, zero, 64),
+        *([_line("zero", origin, 18, origin, 64)] if axis.low <= 0 <= axis.high else []),
         _rect(f"bar {status}", bar[0], 33, max(bar[1] - bar[0], 0.3), 12),
         *([_line("cap", x, 30, x, 48) for x in bar] if bounds else []),
         _line("limit", edge, 14, edge, 64),
@@ -145,7 +153,7 @@ def draw_curve(title: str, desc: str, lines: Sequence[Line], ideal: str = "") ->
         if len(placed) <= 12:
             parts += [_shape("circle", "dot", cx=x, cy=y, r=3) for x, y in placed]
     names = lines[0].axes
-    parts.append(_text_at("name", left + width / 2, top + height + 31, shorten(names[0], 40), "middle"))
+    parts.append(_text_at("name", left + width / 2, top + height + 33, shorten(names[0], 40), "middle"))
     parts.append(
         Markup('<text class="name" text-anchor="middle" transform="translate(10 {}) rotate(-90)">{}</text>').format(
             top + height / 2, shorten(names[1], 30)
@@ -156,7 +164,7 @@ def draw_curve(title: str, desc: str, lines: Sequence[Line], ideal: str = "") ->
         x, y = left + 120 * (i % 2), below + 16 * (i // 2)
         parts.append(_line_at(f"curve dash{i % 4}", x, y - 4, x + 24, y - 4))
         parts.append(_text_at("tick", x + 29, y, shorten(plain(line.name), 14), "start"))
-    bottom = top + height + 36 + (0 if len(lines) == 1 else 20 + 16 * ((len(lines) - 1) // 2))
+    bottom = top + height + 39 + (0 if len(lines) == 1 else 20 + 16 * ((len(lines) - 1) // 2))
     return Markup(
         '<svg class="curve-figure" viewBox="0 0 296 {}" role="img" aria-label="{}. {}"><title>{}</title>'
         "<desc>{}</desc>{}</svg>"

@@ -30,20 +30,26 @@ def shorten(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def number(value: Any) -> str:
-    """A number at three digits; a dash where there is none."""
+def number(value: Any, digits: int = 3) -> str:
+    """A number at so many digits, whole from a thousand on; a dash where there is none."""
     if not is_number(value):
         return NOTHING if value is None or isinstance(value, float) else plain(value)
-    if isinstance(value, int) or abs(value) >= 1000:
+    if isinstance(value, int) or (abs(value) >= 1000 and digits <= 3):
         return _minus(f"{value:,.0f}")
-    mantissa, _, exponent = f"{value:.3g}".partition("e")
+    mantissa, _, exponent = f"{value or 0.0:.{digits}g}".partition("e")  # a zero below zero is a zero
     return _minus(mantissa) + (f"·10{str(int(exponent)).translate(_SUPERSCRIPT)}" if exponent else "")
 
 
-def signed(value: Any) -> str:
+def signed(value: Any, digits: int = 3) -> str:
     """A number with its sign, as differences are read."""
-    text = number(value)
+    text = number(value, digits)
     return f"+{text}" if is_number(value) and value > 0 else text
+
+
+def digits_apart(*values: float) -> int:
+    """How many digits (3 to 9) it takes that numbers which differ are also written differently."""
+    different = set(values)
+    return next((d for d in range(3, 9) if len({number(v, d) for v in different}) == len(different)), 9)
 
 
 def percent(share: float) -> str:

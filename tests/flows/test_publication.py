@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.publication import publish
+from flows.publication import page_paths, publish
 from flows.release import decide_by_hand, settle_verdict
 from flows.show import _list_pages
 from flows.train import make_cut, train_challenger
@@ -121,9 +121,9 @@ def _refuses_artifacts(shop: LoadedProject, act: Callable[[], None]) -> None:
 
 
 def _is_named_on_the_runs_page(shop: LoadedProject) -> None:
-    with open_workspace(str(shop.path), "now", [], "publish", reads=False) as workspace:
-        trained = workspace.ledger.latest(shop.name, step="train", subject="1")
-        assert trained is not None
-        lines = _list_pages(workspace, trained)
+    paths = page_paths(shop, 1)
+    lines = _list_pages(paths, "MLflow run r (trueup ui shows it)")
     assert [line.split(":")[0] for line in lines] == ["Decision page", "Model card"]
     assert f"`{shop.folder / 'decisions' / 'v1.html'}`" in lines[0]
+    (link, _) = _list_pages(paths, "http://far/#/experiments/1/runs/r?workflowType=machine_learning")
+    assert "[in MLflow](<http://far/#/experiments/1/runs/r/artifacts/decision.html>)" in link

@@ -157,7 +157,7 @@ def test_ceilings_pass_below_their_limit_and_floors_above() -> None:
     page = read(make_record(gates=gates))
     assert "◂ passes up to 0.4" in page.text and "passes from 0.5 ▸" in page.text
     assert (
-        "Ceiling log loss: even the lower bound 0.47 does not reach the limit 0.4. A model that is better by 0.13 "
+        "Ceiling of log loss: even the lower bound 0.47 does not reach the limit 0.4. A model that is better by 0.13 "
         "would pass, if its bounds were as wide."
     ) in page.text
     assert "the lower bound 0.47 misses the limit 0.5 by 0.03." in page.text

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from tasks.reports.figures import Axis
-from tasks.reports.wording import listed, moment, number, plain, signed, span
+from tasks.reports.wording import digits_apart, listed, moment, number, plain, signed, span
 
 
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (0.13650529, "0.137"), (1234.5, "1,234"), (76_997, "76,997"), (0, "0"), (-0.005, "-0.005"), (1e-6, "1·10⁻⁶"),
+        (0.13650529, "0.137"), (1234.5, "1,234"), (76_997, "76,997"), (0, "0"), (-0.005, "-0.005"), (-0.0, "0"),
+        (1e-6, "1·10⁻⁶"),
         (2.5e-7, "2.5·10⁻⁷"), (float("nan"), "."), (None, "."), ("text", "text"), (True, "True"),
     ],
 )  # fmt: skip
@@ -24,6 +25,11 @@ def test_numbers(value: Any, said: str) -> None:
 
 def test_differences_have_their_sign() -> None:
     assert [signed(v).replace("\u2212", "-") for v in (0.1, -0.1, 0.0)] == ["+0.1", "-0.1", "0"]
+
+
+def test_what_differs_is_written_differently() -> None:
+    assert digits_apart(13.017, 13.0) == 4 and digits_apart(13.0, 13.0) == digits_apart(0.1, 0.2) == 3
+    assert number(13.017, 4) == "13.02" and digits_apart(1.0, 1.0 + 1e-15) == 9
 
 
 def test_moments_are_told_in_utc() -> None:
