@@ -93,7 +93,7 @@ def compare_settings(then: Recording, split: Split, model: FittedModel) -> list[
     return [
         compare_values("split", made["split"], split.how),
         Finding(
-            f"{len(made['features'])} features", f"{', '.join(features)} only then or only now" if features else ""
+            f"{len(made['features'])} features", f"{', '.join(features)} not both then and now" if features else ""
         ),
         Finding(f"parameters of {made['candidate']}", other or params),
         compare_values("calibration", made["calibration"], model.calibration),
@@ -210,7 +210,7 @@ def _conclude(identical: bool, other_rows: bool, moved: list[str] | None) -> str
         return "rows and settings are the same; what the training ran on was not recorded"
     if moved:
         return "rows and settings are the same: look for the cause in what changed around them"
-    return "nothing that is recorded changed: stored files were, or a computation that does not repeat itself"
+    return "nothing that is recorded changed: the order of rows may have, or stored files, or how sums are computed"
 
 
 def _column(frame: pd.DataFrame, name: str) -> NDArray[Any]:

@@ -77,20 +77,21 @@ def trace_columns(anatomy: Anatomy, row: pd.DataFrame) -> dict[str, ColumnSteps]
     encoded = _dense(anatomy.encode.transform(matrix))[0]
     pieces: dict[str, list[str]] = {name: [] for name in anatomy.columns.kinds}
     values: dict[str, list[tuple[str, float]]] = {}
+    scaled = " scaled" if hasattr(anatomy.model, "coef_") else ""  # what every linear model is given
     for (role, mark, at, suffix), value in zip(_find_origins(anatomy, len(outputs)), encoded, strict=True):
         name, part = outputs[at]
         called = f"{part} " if part else ""
         if mark:
-            pieces[name].extend(["filled, marked missing"] if value else [])
+            pieces[name].extend(["marked missing"] if value else [])
         elif role == "values" and suffix:  # one column per value: the one that is 1
             values.setdefault(f"{name}\0{called}", []).append((suffix, value))
         elif role == "means":
             shown = f" of class {suffix}" if suffix else ""
-            pieces[name].append(f"mean{shown} {value:.4g}")
+            pieces[name].append(f"mean{shown} {value:.4g}{scaled}")
         elif role == "values":
             pieces[name].append(f"code {value:.0f}" if value >= 0 else "no value that was learned")
         else:
-            pieces[name].append(f"{called}{'missing' if np.isnan(value) else format(value, '.4g')}")
+            pieces[name].append(f"{called}missing" if np.isnan(value) else f"{called}{value:.4g}{scaled}")
     for key, found in values.items():
         name, _, called = key.partition("\0")
         pieces[name].append(called + _name_value(anatomy, name, bool(called), found))

@@ -74,7 +74,13 @@ def open_shops(root: Path) -> Shops:
         _make_table(name).to_parquet(shops.table(name))
         raw = {
             "name": name,
-            "data": {"source": f"tables/{name}.parquet", "target": "bought", "time": "at", "id": "key"},
+            "data": {
+                "source": f"tables/{name}.parquet",
+                "target": "bought",
+                "time": "at",
+                "id": "key",
+                "label_delay": "1d",
+            },
             "contract": {"data_docs": False},
             "split": {"test": 0.3},
             "train": {"search": {"trials": 1}, "plots": False, **how},
