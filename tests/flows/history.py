@@ -72,15 +72,16 @@ class History:
 
 
 @functools.cache
-def make_history(root: Path, migrated: Path) -> History:
-    """Build it below `root`; what is made is only read afterwards."""
+def make_history(root: Path, migrated: Path | None = None) -> History:
+    """Build it below `root`; what is made is only read afterwards. `migrated` is a home with a Prefect database."""
     from flows.release import release
     from flows.run import run
     from flows.score import score
     from flows.train import train
 
     shop, home = write_shop(root / "work"), root / "home"
-    shutil.copytree(migrated, home)
+    if migrated is not None:
+        shutil.copytree(migrated, home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRUEUP_HOME", str(home))
         assert run(shop, "2024-04-01").outcome == "done"
