@@ -195,9 +195,9 @@ def _spread(rows: Sequence[tuple[str, Mapping[str, Any]]], also: Sequence[float]
         if is_number(value):
             ends_of = (low, high) if is_number(low) and is_number(high) else (value, value)
             figure = draw_spread(f"{label}: {number(value)}", axis, value, *ends_of)
-            interval = "not known" if ends_of == (value, value) else f"{number(low)} to {number(high)}"
+            interval = "cannot be told" if ends_of == (value, value) else f"{number(low)} to {number(high)}"
         else:
-            figure, interval = Markup(""), "not known"
+            figure, interval = Markup(""), "cannot be told"
         views.append(Spread(label, number(value), interval, figure))
     return views
 
