@@ -1,4 +1,4 @@
-"""A verifiable copy of a home, and back: `trueup backup` and `trueup restore`.
+"""A verifiable copy of a home: `trueup backup`; flows/restore.py brings it back.
 
 The copy is of the whole home, not of one project: MLflow's database, Prefect's and Evidently's history are shared by
 all projects of a home, so a part of them would be no state that ever was. The project that is named says which home.
@@ -17,14 +17,14 @@ from pathlib import Path
 
 from flows.answer import Answer
 from flows.champion import version_of
-from flows.workspace import LOCK_SECONDS, find_actor, open_workspace
-from tasks.backup.copying import check_space, copy_files, list_files, put_back, sync_folders
-from tasks.backup.manifest import KeptFile, KeptProject, Manifest, digest_file, find_backup, read_manifest
-from tasks.backup.places import name_backup, take_place, unfinished
+from flows.workspace import LOCK_SECONDS, find_actor
+from tasks.backup.copying import check_space, copy_files, list_files, sync_folders
+from tasks.backup.manifest import KeptFile, KeptProject, Manifest, digest_file
+from tasks.backup.places import name_backup, unfinished
 from tasks.config import LoadedProject, load_project
 from tasks.errors import ConfigError, InfrastructureError
-from tasks.ledger import Head, Ledger, Verification, locate_ledger, open_ledger
-from tasks.registry import Registry, check_digest, load_model_files, locate_model, open_registry, place_here, read_head
+from tasks.ledger import Head, Ledger, Verification, open_ledger
+from tasks.registry import Registry, check_digest, locate_model, open_registry, place_here, read_head
 
 progress = logging.getLogger("trueup.progress")
 FILES, ROWS = "home", "ledger"  # the parts of a backup
@@ -55,40 +55,6 @@ def back_up(project: str, folder: str) -> Answer:
     return Answer(_describe_backup(loaded, manifest, final))
 
 
-def restore(project: str, folder: str) -> Answer:
-    """Put a backup into the project's home, which must be empty or missing: `folder` is one, or holds several.
-
-    Everything is checked before anything is written: the files against the manifest, the rows' chain, the champions,
-    which are loaded. ConfigError, InfrastructureError.
-    """
-    loaded = load_project(project)
-    home, source = loaded.home, find_backup(Path(folder).expanduser().resolve())
-    manifest = read_manifest(source)
-    _check_target(loaded, manifest, source)
-    progress.setLevel(logging.INFO)
-    progress.info("checking %s files, %s MB", f"{len(manifest.files):,}", f"{manifest.size / 1e6:,.1f}")
-    manifest.check(source)
-    with unfinished(home.parent) as scratch:
-        check_space(scratch, manifest.size)
-        staged = scratch / FILES
-        staged.mkdir()
-        put_back(source, manifest.below(FILES), FILES, staged, _teller("restored"))
-        file = locate_ledger(home)
-        inside = file is not None and file.is_relative_to(home)
-        copied = staged / file.relative_to(home) if file is not None and inside else scratch / "ledger.db"
-        with open_ledger(staged, f"sqlite:///{copied}") as ledger:
-            _import_rows(ledger, manifest, source)
-            for name in manifest.projects:
-                _check_champion(ledger, name, staged, staged, load_model_files)
-        sync_folders(staged)
-        if not inside:  # rows first: cut off here, the same command finds them and goes on
-            with open_ledger(home) as ledger:
-                _import_rows(ledger, manifest, source)
-        take_place(staged, home)
-        sync_folders(home.parent, deep=False)
-    return _look_at_restored(project, manifest, source)
-
-
 def _copy_home(home: Path, ledger: Ledger, names: Sequence[str], made: Path) -> Manifest:
     """Ledger first, then databases, then files: each refers only to what is copied after it."""
     registry = open_registry(home)
@@ -97,7 +63,7 @@ def _copy_home(home: Path, ledger: Ledger, names: Sequence[str], made: Path) -> 
     check_space(made, sum(path.stat().st_size for path, _ in files))
     projects, kept = {}, []
     for name in names:
-        verified, head, champion = _verify(ledger, registry, name), ledger.head(name), ledger.champion(name)
+        verified, head, champion = verify_rows(ledger, registry, name), ledger.head(name), ledger.champion(name)
         if not verified.holds:
             raise InfrastructureError(f"{name}: no backup was made of a ledger that was changed. {verified.sentence}")
         head = head or Head(0, "")
@@ -106,14 +72,14 @@ def _copy_home(home: Path, ledger: Ledger, names: Sequence[str], made: Path) -> 
     databases = [(path, name) for path, name in files if path.suffix == ".db"]
     kept += copy_files(databases, made, FILES)
     others = [pair for pair in list_files(home, left) if pair not in databases]
-    kept += copy_files(others, made, FILES, _teller("copied"))
+    kept += copy_files(others, made, FILES, teller("copied"))
     for name in names:
-        _check_champion(ledger, name, made / FILES, home, check_digest)
+        check_champion(ledger, name, made / FILES, home, check_digest)
     return Manifest(
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         trueup=version("trueup"),
         home=str(home),
-        registry=_called(registry),
+        registry=called(registry),
         projects=projects,
         missing=_list_missing(home, registry),
         files=tuple(kept),
@@ -129,24 +95,7 @@ def _list_missing(home: Path, registry: Registry) -> tuple[str, ...]:
     return tuple(missing)
 
 
-def _check_target(loaded: LoadedProject, manifest: Manifest, source: Path) -> None:
-    home, found = loaded.home, _called(open_registry(loaded.home))
-    if loaded.name not in manifest.projects:
-        raise ConfigError(f"{source}: holds {', '.join(manifest.projects)}, and not {loaded.name}.")
-    if home.exists() and (not home.is_dir() or any(not path.is_dir() for path in home.rglob("*"))):
-        raise ConfigError(
-            f"{home}: is not empty; a backup is restored into an empty or missing home only. Move it away "
-            f"(mv {home} {home}.before), or name another one with TRUEUP_HOME."
-        )
-    if manifest.registry == "home" != found:
-        raise ConfigError("The backup holds MLflow's own store: unset MLFLOW_TRACKING_URI to restore it.")
-    if found == "home" != manifest.registry:
-        raise ConfigError(
-            f"The backup's models are in MLflow at {manifest.registry}: set MLFLOW_TRACKING_URI to restore it."
-        )
-
-
-def _check_champion(ledger: Ledger, name: str, copied: Path, home: Path, check: Callable[[Path, str], object]) -> None:
+def check_champion(ledger: Ledger, name: str, copied: Path, home: Path, check: Callable[[Path, str], object]) -> None:
     """Whether the champion's files in a copy of the home pass `check`; a model on a server is looked for there."""
     champion = ledger.champion(name)
     if champion is None:
@@ -175,56 +124,28 @@ def _export_rows(ledger: Ledger, name: str, made: Path) -> KeptFile:
     return KeptFile(path.relative_to(made).as_posix(), path.stat().st_size, digest_file(path))
 
 
-def _import_rows(ledger: Ledger, manifest: Manifest, source: Path) -> None:
-    for name, kept in manifest.projects.items():
-        with (source / ROWS / f"{name}.jsonl").open(encoding="ascii") as lines:
-            ledger.restore(name, lines)
-        if (ledger.head(name) or Head(0, "")) != Head(kept.rows, kept.head):
-            raise InfrastructureError(f"{source}: the rows of {name} are not those that the manifest names.")
-
-
-def _look_at_restored(project: str, manifest: Manifest, source: Path) -> Answer:
-    with open_workspace(project, "now", [], "restore", reads=False) as workspace:
-        loaded, ledger = workspace.project, workspace.ledger
-        registry = open_registry(loaded.home)
-        verified = _verify(ledger, registry, loaded.name)
-        lines = [
-            f"{loaded.name}: restored into {loaded.home} from {source}",
-            f"  files      {len(manifest.below(FILES)):,}, {manifest.size / 1e6:,.1f} MB, as the manifest names them",
-            *_describe_projects(manifest),
-        ]
-        if not verified.holds:  # a server whose store went on after the backup was made
-            lines.append(f"  look at    {verified.sentence} MLflow is newer than this backup.")
-        if not registry.is_in_home:
-            from flows.release import move_aliases  # brings Prefect, which makes its folder in the home when imported
-
-            move_aliases(workspace)
-        lines += [f"  next       trueup run {loaded.argument}"]
-        return Answer(tuple(lines))
-
-
 def _describe_backup(loaded: LoadedProject, manifest: Manifest, final: Path) -> tuple[str, ...]:
     return (
         f"{loaded.name}: backup of {manifest.home} in {final}",
         f"  files      {len(manifest.files):,}, {manifest.size / 1e6:,.1f} MB, each with its SHA-256 in the manifest",
-        *_describe_projects(manifest),
+        *describe_projects(manifest),
         *(f"  not in it  {sentence}" for sentence in manifest.missing),
         f"  back       trueup restore {loaded.argument} {final}",
     )
 
 
-def _describe_projects(manifest: Manifest) -> Iterator[str]:
+def describe_projects(manifest: Manifest) -> Iterator[str]:
     for name, kept in manifest.projects.items():
         champion = f"version {kept.champion} is champion, its files fit" if kept.champion else "no champion yet"
         yield f"  {name:<10} {kept.rows:,} rows in the ledger, the chain holds; {champion}"
 
 
-def _verify(ledger: Ledger, registry: Registry, name: str) -> Verification:
+def verify_rows(ledger: Ledger, registry: Registry, name: str) -> Verification:
     noted = read_head(registry, name)
     return ledger.verify(name, Head(*noted) if noted else None)
 
 
-def _called(registry: Registry) -> str:
+def called(registry: Registry) -> str:
     return "home" if registry.is_in_home else registry.shown
 
 
@@ -244,7 +165,7 @@ def _locked(ledger: Ledger, loaded: LoadedProject) -> Iterator[list[str]]:
         yield sorted(names)
 
 
-def _teller(what: str) -> Callable[[int, int], None]:
+def teller(what: str) -> Callable[[int, int], None]:
     """Says how far a copy is, every few seconds."""
     told = time.monotonic()
 

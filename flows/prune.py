@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from flows.aliases import note_ledger
 from flows.answer import Answer
 from flows.plan import digest
 from flows.workspace import Workspace, open_workspace
@@ -66,6 +67,7 @@ def prune(project: str, keep: int, dry_run: bool) -> Answer:
         if not dry_run and not waste.empty:
             _record(workspace, waste, keep)
             _remove(workspace, registry, shelf, waste)
+            note_ledger(workspace)
         return Answer(lines)
 
 

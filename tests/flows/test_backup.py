@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.backup import back_up, restore
+from flows.backup import back_up
 from flows.champion import load_champion
 from flows.release import release
+from flows.restore import restore
 from flows.workspace import open_workspace
 from tasks.backup.manifest import find_backup, read_manifest
 from tasks.errors import ConfigError, InfrastructureError

@@ -11,12 +11,15 @@ import pytest
 
 from tasks.registry import (
     find_training,
+    list_files,
     load_artifact,
     load_version,
     log_window,
     mirror_aliases,
     open_registry,
+    read_shelf,
     register_training,
+    remove_stored,
     run_link,
 )
 from tasks.results import Window
@@ -53,6 +56,14 @@ def test_a_training_and_its_release_on_a_server(
     run_id = log_window(registry, version, window, datetime(2013, 5, 1, tzinfo=UTC))
     assert registry.client().get_run(run_id).data.metrics["production/roc_auc"] == 0.7
     assert run_link(registry, version.run_id).startswith(f"{server}/#/experiments/")
+    register_training(registry, "flights", make_record(model, "k2"))
+    register_training(registry, "flights", make_record(model, "k3"))
+    shelf = read_shelf(registry, "flights", known=[version.run_id])
+    assert set(shelf.versions) == {1} and shelf.dead == {}, "others use this store too"
+    assert list_files(registry, shelf.versions[1]) != []  # what was fetched
+    remove_stored(registry, "flights", shelf, shelf.versions, [])
+    assert list_files(registry, shelf.versions[1]) == []
+    assert {v.version for v in registry.client().search_model_versions("name = 'flights'")} == {"2", "3"}
     assert list(Path.cwd().iterdir()) == []
     output = capfd.readouterr()
     assert output.out == "" and output.err == ""
