@@ -47,7 +47,7 @@ ANSWERS: dict[str, tuple[str, str, dict[str, dict[str, Any]]]] = {
         {"version": {"type": int, "help": "the model's version"}},
     ),
     "backup": ("flows.backup:back_up", "copy everything that is kept into a new folder under DIR, checksummed", FOLDER),
-    "restore": ("flows.backup:restore", "put a backup into an empty home, after checking it", FOLDER),
+    "restore": ("flows.restore:restore", "put a backup into an empty home, after checking it", FOLDER),
     "prune": (
         "flows.prune:prune",
         "remove old files and models that nothing refers to",
