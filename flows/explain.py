@@ -88,7 +88,11 @@ def explain_score(
         number = float(given[0])
         recorded = float(found.prediction["probability" if served.task == "binary" else "prediction"])
         target = show_plain(workspace.project.spec.data.target, 40)
-        what = target if served.task == "regression" else f"probability that {target} is {served.classes[1]}"
+        what = (
+            target
+            if served.task == "regression"
+            else f"probability that {target} is {show_plain(served.classes[1], 40)}"
+        )
     form = find_linear_form(anatomy, raw, reference)
     if form is not None:
         parts = sum_parts(form.parts, form.weights, form.intercept, form.row, form.reference, served.features)

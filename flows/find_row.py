@@ -117,8 +117,14 @@ def find_raw_row(workspace: Workspace, found: ScoredRow, features: Sequence[str]
 
 
 def _read_hits(path: Path, row: str) -> pd.DataFrame:
-    frames = [f[(f["row_id"] == row) | (f["prediction_id"] == row)] for f in read_predictions(path)]
-    return pd.concat(frames) if frames else pd.DataFrame()
+    """The rows of a predictions file that are called so; where there are none, only the names are read."""
+
+    def pick(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.loc[(frame["row_id"] == row) | (frame["prediction_id"] == row)]
+
+    if all(pick(frame).empty for frame in read_predictions(path, columns=["row_id", "prediction_id"])):
+        return pd.DataFrame()
+    return pd.concat([pick(frame) for frame in read_predictions(path)])
 
 
 def _find_in_quarantine(workspace: Workspace, check: Entry | None, row: str) -> Quarantined | None:

@@ -14,14 +14,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flows.answer import Answer, label_line
+from flows.answer import Answer, label_line, show_plain
+from flows.artifacts import show_markdown
 from flows.champion import version_of
 from flows.launch import flow
 from flows.parameters import ModelNumber, ProjectName
 from flows.plan import specification
 from flows.provenance import describe_environment
 from flows.recall import Recording, find_batches, find_quarantines, read_recording
-from flows.summary import MOST_LINES
+from flows.show import describe_turn
+from flows.summary import MOST_LINES, TurnReport
 from flows.workspace import Workspace, look_in
 from tasks.config import Project
 from tasks.data.snapshot import load_training_rows
@@ -50,7 +52,7 @@ def reproduce(project: ProjectName, version: ModelNumber) -> Answer:
     with look_in(project, reads=False) as workspace:
         then = read_recording(workspace, version)
         batches = find_batches(workspace, then)
-        progress.info("reading the rows of %s", ", ".join(then.made["batches"]))
+        progress.info("reading the rows of %s", show_plain(", ".join(then.made["batches"]), 100))
         rows = load_training_rows(then.project, batches, then.moment, find_quarantines(workspace, then))
         split = split_rows(rows, then.project)
         spec = then.project.spec
@@ -67,7 +69,16 @@ def reproduce(project: ProjectName, version: ModelNumber) -> Answer:
             "metrics": [compare_metrics(then.made["metrics"], evaluation.metrics)],
         }
         moved = compare_environments(then.made.get("environment"), describe_environment(workspace.project.root))
-        return tell(workspace, then, findings, moved)
+        answer = tell(workspace, then, findings, moved)
+        show_answer(then.project.name, answer)
+        return answer
+
+
+def show_answer(name: str, answer: Answer) -> None:
+    """The answer on the flow run's page."""
+    title, _, outcome = answer.lines[0].rpartition(": ")
+    report = TurnReport(name, title, outcome, answer.exit_code, (title, *answer.lines[1:]))
+    show_markdown(f"{name}-reproduction", describe_turn(report), answer.lines[0])
 
 
 def compare_rows(then: Recording, rows: TrainingFrame, batches: Sequence[Batch]) -> Finding:
@@ -89,11 +100,11 @@ def compare_settings(then: Recording, split: Split, model: FittedModel) -> list[
     names = [n for n in {**made["params"], **model.params} if made["params"].get(n) != model.params.get(n)]
     params = ", ".join(f"{n} {made['params'].get(n)} then, {model.params.get(n)} now" for n in names)
     other = "" if made["candidate"] == model.candidate else f"{made['candidate']} then, {model.candidate} now"
-    features = sorted(set(made["features"]) ^ set(model.features))
+    features = [show_plain(name, 30) for name in sorted(set(made["features"]) ^ set(model.features))][:5]
     return [
         compare_values("split", made["split"], split.how),
         Finding(
-            f"{len(made['features'])} features", f"{', '.join(features)} not both then and now" if features else ""
+            f"{len(made['features'])} features", f"not both then and now: {', '.join(features)}" if features else ""
         ),
         Finding(f"parameters of {made['candidate']}", other or params),
         compare_values("calibration", made["calibration"], model.calibration),
@@ -176,7 +187,7 @@ def tell(
     changed = _changed_keys(then.project.spec, workspace.project.spec)
     if changed:
         named = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
-        said.append(("project", f"its file changed since ({named}); the recorded one was used"))
+        said.append(("project", f"its file says otherwise now ({named}); the recorded one was used"))
     if then.made["specification"] != specification(then.project):
         said.append(("recorded", "its recorded project file is not word for word what it was trained with"))
     if moved is None:
