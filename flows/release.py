@@ -13,6 +13,7 @@ from flows.launch import flow
 from flows.parameters import DecidedBy, OptionalModelNumber, Override, ProjectName, Reason, ReleaseAction
 from flows.plan import aliases_follow, digest, proposed_version
 from flows.recheck import check_served, find_overruled, find_rolled_back_twin, is_unreadable, renew_evidence
+from flows.show import show_decision
 from flows.workspace import Workspace, open_workspace
 from tasks.config import load_project
 from tasks.errors import ConfigError, InfrastructureError
@@ -50,6 +51,7 @@ def release(
             workspace = replace(workspace, actor=f"{' '.join(decided_by.split())} (stated; {workspace.actor})")
         done = decide_by_hand(workspace, action, version, reason.strip(), override, seen)
         note_ledger(workspace)
+        show_decision(workspace, done)
         return done
 
 

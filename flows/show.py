@@ -37,12 +37,41 @@ def show_verdict(workspace: Workspace, trained: Entry) -> None:
         f"## Test metrics\n\n{escape(made['split'])}",
         _table(("metric", "value", "from", "to"), metrics),
         *_list_pages(page_paths(workspace.project, int(str(trained.subject))), link),
-        code(link) if page is None else f"In MLflow: [its run](<{link}>)",
+        _link_run(link),
     ]
     show_markdown(f"{name}-verdict", "\n\n".join(lines), f"{title}. {trained.reason}")
     if page is not None:
         show_link(f"{name}-mlflow-run", link, title, f"MLflow run of version {trained.subject}")
         show_link(f"{name}-decision-page", page, title, f"Decision page of version {trained.subject}")
+
+
+def show_decision(workspace: Workspace, said: str) -> None:
+    """The newest decision, and the way to the version's pages. `said` tells in a sentence what was done."""
+    name = workspace.project.name
+    decided = workspace.ledger.latest(name, step="release")
+    if decided is None:
+        return
+    link = run_link(open_registry(workspace.project.home), decided.payload["run_id"])
+    page = page_link(link, DECISION)
+    paths = page_paths(workspace.project, int(str(decided.subject)))
+    show_markdown(f"{name}-decision", describe_decision(decided, said, paths, link), said)
+    if page is not None:
+        show_link(f"{name}-decision-page", page, said, f"Decision page of version {decided.subject}")
+
+
+def describe_decision(decided: Entry, said: str, paths: Mapping[str, Path], run: str) -> str:
+    """A decision as Markdown: what was done, why and by whom, and where the version's pages are."""
+    lines = [
+        f"# {escape(said)}",
+        f"{escape(decided.reason)}, decided by {escape(decided.actor)}",
+        *_list_pages(paths, run),
+        _link_run(run),
+    ]
+    return "\n\n".join(lines)
+
+
+def _link_run(run: str) -> str:
+    return f"In MLflow: [its run](<{run}>)" if run.startswith("http") else code(run)
 
 
 def show_window(workspace: Workspace, window: Window) -> None:

@@ -53,8 +53,8 @@ def digits_apart(*values: float) -> int:
 
 
 def percent(share: float) -> str:
-    """A share as a percentage of at most three digits."""
-    return f"{share * 100:.3g}%"
+    """A share as a percentage of at most four digits, as the gates' sentences have it."""
+    return f"{share * 100:.4g}%"
 
 
 def moment(value: Any) -> str:

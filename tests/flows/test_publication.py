@@ -9,7 +9,7 @@ import pytest
 
 from flows.publication import page_paths, publish
 from flows.release import decide_by_hand, settle_verdict
-from flows.show import _list_pages
+from flows.show import _list_pages, describe_decision
 from flows.train import make_cut, train_challenger
 from flows.workspace import open_workspace
 from tasks.config import LoadedProject
@@ -125,5 +125,11 @@ def _is_named_on_the_runs_page(shop: LoadedProject) -> None:
     lines = _list_pages(paths, "MLflow run r (trueup ui shows it)")
     assert [line.split(":")[0] for line in lines] == ["Decision page", "Model card"]
     assert f"`{shop.folder / 'decisions' / 'v1.html'}`" in lines[0]
-    (link, _) = _list_pages(paths, "http://far/#/experiments/1/runs/r?workflowType=machine_learning")
+    link, _ = _list_pages(paths, "http://far/#/experiments/1/runs/r?workflowType=machine_learning")
     assert "[in MLflow](<http://far/#/experiments/1/runs/r/artifacts/decision.html>)" in link
+    with open_ledger(shop.home) as ledger:
+        decided = ledger.latest(shop.name, step="release")
+    assert decided is not None
+    told = describe_decision(decided, "shop: version 1 is champion again.", paths, "MLflow run r").split("\n\n")
+    assert told[0] == "# shop: version 1 is champion again." and told[1].startswith("it sells nothing, decided by ")
+    assert len(told) == 5 and told[-1] == "`MLflow run r`"

@@ -184,10 +184,10 @@ def test_what_would_change_the_verdict_is_concrete() -> None:
 def test_the_promise_is_that_of_one_comparison_and_of_its_looks() -> None:
     look = make_record("hold", comparison=make_comparison(confidence=1 - 0.05 / 3), look=2, looks=3, judged=31_000)
     page = read(make_record("hold", look=1, looks=3), make_decision("hold", by_gates=True), looks=(look,))
-    assert "Nominally 1.67% per comparison" in page.text
+    assert "Nominally 1.667% per comparison" in page.text
     assert "not per year, and not for the best of many" in page.text
     assert (
-        "This was look 2 of at most 3. Each look takes 1.67%, so that all of them together stay nominally at 5%."
+        "This was look 2 of at most 3. Each look takes 1.667%, so that all of them together stay nominally at 5%."
         in (page.text)
     )
     assert "It is judged again by itself once more as labels come" in page.text
