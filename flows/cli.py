@@ -111,6 +111,7 @@ def _decide(options: argparse.Namespace) -> int:
             f"{options.command}: nothing was trained yet, {home} is not there. "
             f"Train first: trueup run {options.project}; or check TRUEUP_HOME."
         )
+    _show_progress()
     from flows.release import release
 
     print(

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from flows.champion import Served, find_evidence, find_forbidden, find_training, load_served
+from flows.champion import Served, find_evidence, find_forbidden, find_training, load_served, version_of
 from flows.workspace import Workspace, look_at_source
 from tasks.errors import ConfigError, InfrastructureError
 from tasks.ledger import Entry
-from tasks.registry import has_version, load_artifact, open_registry
+from tasks.registry import digest_stored, has_version, load_artifact, locate_model, open_registry
 from tasks.stats.prediction import predict_rows
 
 REFERENCE = "reference.parquet"  # in a version's MLflow run: test rows that its training kept
@@ -37,7 +37,9 @@ def find_overruled(workspace: Workspace, evidence: Entry, override: bool) -> lis
     name, version, argument = workspace.project.name, evidence.subject, workspace.project.argument
     if evidence.outcome == "promote" or is_withdrawn(evidence):
         return []
-    fate = f"{name}: version {version} ended {evidence.outcome}: {evidence.reason}"
+    beside = evidence.payload["compared_with"]
+    again = f"was looked at again beside version {beside}, and " if evidence.step == "look" and beside else ""
+    fate = f"{name}: version {version} {again}ended {evidence.outcome}: {evidence.reason}"
     trained = find_training(workspace, int(str(version)))
     if NEVER_OVERRULED in (*find_open_gates(trained), *find_open_gates(evidence)):
         raise ConfigError(f"{fate} The gate {NEVER_OVERRULED!r} cannot be overruled: such a model cannot serve.")
@@ -79,14 +81,25 @@ def renew_evidence(workspace: Workspace, version: int, champion: int | None) -> 
 
 
 def find_rolled_back_twin(workspace: Workspace, version: int, gone: Mapping[int, Entry]) -> str:
-    """Why a version may not come back by itself: a person rolled it back, or one made of the same. Empty otherwise."""
-    own = find_training(workspace, version).payload
+    """Why a version may not come back by itself: a person rolled it back, or the same model. Empty otherwise."""
+    own = find_training(workspace, version)
     for other, entry in gone.items():
-        made = find_training(workspace, other).payload
-        if version == other or all(made[k] == own[k] for k in ("snapshot", "specification")):
-            same = "it" if version == other else f"version {other}, made of the same rows by the same settings,"
+        if version == other or _is_same_model(workspace, own, find_training(workspace, other)):
+            same = "it" if version == other else f"version {other}, which is the same model,"
             return f"{same} was rolled back by {entry.actor} on {entry.at:%Y-%m-%d} ({entry.reason.rstrip('.')})"
     return ""
+
+
+def _is_same_model(workspace: Workspace, one: Entry, other: Entry) -> bool:
+    """Whether two trainings on the same rows came out the same; taken to be so where a file cannot be read."""
+    if one.payload["snapshot"] != other.payload["snapshot"]:
+        return False
+    registry = open_registry(workspace.project.home)
+    try:
+        found = {digest_stored(locate_model(registry, version_of(entry))) for entry in (one, other)}
+    except InfrastructureError:
+        return True
+    return len(found) == 1
 
 
 def check_served(workspace: Workspace, version: int, forgiving: bool = False) -> str:

@@ -17,10 +17,12 @@ import pytest
 
 from flows.server import local_api, stop_server
 from tests.flows import toys
-from tests.flows.shops import Shops, open_shops
 
-pytest.register_assert_rewrite("tests.flows.outcome", "tests.flows.turns")
+pytest.register_assert_rewrite("tests.flows.outcome", "tests.flows.turns", "tests.flows.decided")
+from tests.flows.decided import decided, shared_forks, told  # noqa: E402 - rewriting comes before the import
+from tests.flows.shops import Shops, open_shops  # noqa: E402
 
+__all__ = ["decided", "shared_forks", "told"]
 ROOT = Path(__file__).resolve().parents[2]
 Rows = list[tuple[Any, ...]]
 
