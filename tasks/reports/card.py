@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.reports import advice
+from tasks.reports import advice, outlook
 from tasks.reports.decision import describe_refit, list_items, listed_batches, view_metrics
 from tasks.reports.dossier import RELEASED, Dossier, metric_title
 from tasks.reports.rendering import render_html, render_markdown
@@ -169,7 +169,7 @@ def _decided(d: Dossier) -> Section:
     if told:
         tables.append(Table("Decisions", ("when", "what", "who", "why"), told))
     return Section(
-        "How it was decided", (sentence(plain(d.look.reason)), person), tuple(advice.tell_promise(d)), tuple(tables)
+        "How it was decided", (sentence(plain(d.look.reason)), person), tuple(outlook.tell_promise(d)), tuple(tables)
     )
 
 

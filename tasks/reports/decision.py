@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tasks.reports import advice
+from tasks.reports import advice, outlook
 from tasks.reports.curves import view_confusion, view_curves
 from tasks.reports.dossier import Dossier, bounds, gate_title, limits_from_above, metric_title
 from tasks.reports.figures import Axis, draw_bar, draw_gate, draw_spread
@@ -66,8 +66,8 @@ def write_decision_page(dossier: Dossier) -> str:
         d=dossier,
         state=advice.tell_state(dossier),
         steps=advice.tell_steps(dossier),
-        changes=advice.tell_changes(dossier),
-        promise=advice.tell_promise(dossier),
+        changes=outlook.tell_changes(dossier),
+        promise=outlook.tell_promise(dossier),
         override=dossier.override,
         gates=[_view_gate(gate, dossier) for gate in dossier.gates],
         comparison=comparison,
