@@ -188,11 +188,11 @@ def monitor_key(project: LoadedProject, batch: Batch, as_of: datetime) -> str:
 
 
 def specification(project: LoadedProject) -> str:
-    """Digest of the sections that decide what a training makes."""
+    """Digest of the sections that decide what a training makes, and what becomes of it."""
     spec = project.spec
     data = spec.data.model_dump_json(exclude={"source"})
     train = spec.train.model_dump_json(exclude={"plots"})
-    return digest(data, spec.split.model_dump_json(), train)
+    return digest(data, spec.split.model_dump_json(), train, spec.gates.model_dump_json())
 
 
 def digest(*parts: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,7 @@ def gather_dossier(workspace: Workspace, version: int, decisions: Sequence[Entry
         project=project.name,
         argument=project.name if project.argument == project.name else str(project.path),
         version=version,
-        record=trained.payload,
+        record={**trained.payload, "curves": _read_curves(open_registry(project.home), version_of(trained))},
         trained_at=trained.at,
         trained_by=trained.actor,
         code_version=trained.code_version,
@@ -134,6 +135,15 @@ def _list_decisions(decisions: Sequence[Entry], version: int, evidence: Sequence
             )
         )
     return found
+
+
+def _read_curves(registry: Registry, version: ModelVersion) -> Mapping[str, Any]:
+    """The curves of the version's test rows; empty where its run does not have them."""
+    try:
+        curves = json.loads(load_artifact(registry, version, "curves.json").read_text(encoding="utf-8"))
+    except (InfrastructureError, OSError, ValueError):
+        return {}
+    return curves if isinstance(curves, Mapping) else {}
 
 
 def _read_spec(registry: Registry, version: ModelVersion) -> Mapping[str, Any]:
