@@ -100,7 +100,9 @@ def find_unseen_rows(workspace: Workspace, served: Served, rows: TrainingFrame) 
 
     DataError where that cannot be told any more.
     """
-    facts = served.trained["seen"]
+    facts = served.trained.get("seen")
+    if facts is None:
+        raise DataError("which rows it has seen was not recorded when it was trained; train again.")
     listed = None
     if facts["how"] == "list":
         listed = np.load(load_artifact(open_registry(workspace.project.home), served.version, SEEN), allow_pickle=False)
