@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = {"data", "contract", "training", "evaluation", "registry", "ledger", "scoring", "monitoring", "reports"}
+ROOMS = {"data", "contract", "training", "evaluation", "registry", "ledger", "scoring", "monitoring", "reports", "backup"}
 COMMON = {"config", "results", "errors", "stats", "stage", "table", "files"}
 DOORS = {
     "prefect": ("flows/", "tasks/stage.py"),
