@@ -213,6 +213,11 @@ def _plan_training(
     newest = ledger.latest(project.name, step="train")
     if has_champion:
         if newest is not None and newest.payload.get("specification") != specification(project):
+            timed = any(b.end is not None for b in visible)
+            same = ledger.find(project.name, "train", training_key(project, Cut(visible, as_of if timed else None)))
+            if same is not None:  # the file was changed back
+                why = f"version {same.subject} was made of these rows by these settings, and decided about"
+                return Step("train", "challenger", False, why)
             return Step("train", "challenger", True, "the project file changed what is trained since the last training")
         return Step("train", "challenger", False, "there is a champion, and the project file asks for the same model")
     done = ledger.find(project.name, "train", training_key(project, first_cut(visible, as_of)))

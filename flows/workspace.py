@@ -172,14 +172,22 @@ def resolve_moment(
 
 
 def find_actor() -> str:
-    """Who does this: the deployment that runs the flow, else the person logged in."""
+    """Who does this: the deployment that runs the flow and, where Prefect knows, who started it; else who is logged in.
+
+    Prefect's own server has no users: it knows an automation. Prefect Cloud knows the person.
+    """
     import sys
 
     if "prefect.context" in sys.modules:
         from prefect.runtime import deployment
 
         if deployment.name:
-            return f"deployment {deployment.name}"
+            from prefect.context import FlowRunContext
+
+            context = FlowRunContext.get()
+            creator = context.flow_run.created_by if context is not None and context.flow_run is not None else None
+            started = f", started by {creator.display_value}" if creator is not None and creator.display_value else ""
+            return f"deployment {deployment.name}{started}"
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as in containers

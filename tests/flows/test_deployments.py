@@ -12,12 +12,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import yaml
 
 from flows.environment import prepare_environment
 from flows.server import start_server, tail
+from tasks.ledger import open_ledger
 from tests.conftest import MakeProject, make_rows
 
 pytestmark = pytest.mark.server
@@ -99,14 +101,21 @@ def test_the_schedule_and_the_api_make_runs_that_complete(
             ("run", {"force": "perhaps"}),
             ("train", {"overrides": ["nonsense"]}),
             ("release", {"version": 0, "action": "praise", "reason": "none"}),
+            ("release", {"version": 1, "action": "approve", "reason": "   "}),
+            ("release", {"version": 1, "action": "approve"}),
         ):
             with pytest.raises(PrefectHTTPStatusError, match=r"4\d\d"):
                 client.create_flow_run_from_deployment(deployed[name].id, parameters=wrong)
         assert all(run.state_type == "SCHEDULED" for run in client.read_flow_runs())
 
         stack.enter_context(worker(project.root, environment, log))
-        wanted = {"project": "shop", "as_of": "2024-01-31", "overrides": ["contract.max_quarantine=3%"]}
+        wanted = {"project": "shop", "as_of": "2024-02-01", "overrides": ["contract.max_quarantine=3%"]}
+        # Prefect Cloud says who started a run; its own server knows automations only, by these headers.
+        automation = {"Prefect-Automation-Id": str(UUID(int=7)), "Prefect-Automation-Name": "QWRh"}
+        client._client.headers.update(automation)
         by_hand = client.create_flow_run_from_deployment(deployed["validate"].id, parameters=wanted)
+        for header in automation:
+            del client._client.headers[header]
 
         def finished(of: Callable[[Any], bool]) -> Any:
             until = time.monotonic() + SECONDS
@@ -123,6 +132,8 @@ def test_the_schedule_and_the_api_make_runs_that_complete(
         assert (
             asked.parameters == wanted | {"batch": None, "force": False} or wanted.items() <= asked.parameters.items()
         )
+        with open_ledger(home) as ledger:
+            assert {e.actor for e in ledger.entries("shop", step="validate")} >= {"deployment validate, started by Ada"}
         scheduled = finished(lambda run: run.auto_scheduled and run.deployment_id == deployed["run"].id)
         assert scheduled.parameters["as_of"] == "next"
         parts = {run.name: run for run in client.read_flow_runs() if run.parent_task_run_id is not None}

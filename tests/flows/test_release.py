@@ -10,6 +10,7 @@ import pytest
 
 from flows.aliases import note_ledger
 from flows.plan import pending_release
+from flows.preview import preview_turn
 from flows.release import decide_by_hand, release, settle_verdict
 from flows.train import train
 from tasks.errors import ConfigError, DataError, InfrastructureError
@@ -140,6 +141,14 @@ def test_rollbacks_go_further_back_and_nothing_comes_back_by_itself(decided: Dec
     assert decided.decide("rollback", 3) == "shop: version 3 is champion again."  # a person may
     assert decided.aliases() == {"champion": 3, "previous": 1, "challenger": 6}
     assert decided.verified().holds
+
+
+def test_a_project_file_changed_back_asks_for_no_training_again(decided: Decided) -> None:
+    plan = preview_turn(decided.file, SECOND[1], ["train.seed=9"]).plan
+    (step,) = (s for s in plan.steps if s.action == "train")
+    assert not step.due and "version 3 was made of these rows by these settings" in step.why
+    (step,) = (s for s in preview_turn(decided.file, SECOND[1], ["train.seed=99"]).plan.steps if s.action == "train")
+    assert step.due
 
 
 def test_a_look_does_not_bring_back_what_was_rolled_back(decided: Decided) -> None:
