@@ -86,9 +86,9 @@ class TrainingFrame:
     """The labelled rows of one training, in the order they are used. The index runs from 0 to n-1."""
 
     frame: pd.DataFrame  # features and also time, id, group where the project names them; no target
-    target: pd.Series[Any]  # binary: 0/1 ints; others as they are
+    target: pd.Series[Any]  # binary: 0/1 ints; multiclass: 0..K-1, positions in `classes`; regression: floats
     task: Literal["binary", "multiclass", "regression"]
-    classes: tuple[Any, ...]  # original label values; for binary (negative, positive)
+    classes: tuple[Any, ...]  # original label values; for binary (negative, positive); none for a regression
     features: tuple[str, ...]
     time: pd.Series[Any] | None  # UTC
     group: pd.Series[Any] | None
@@ -138,7 +138,7 @@ class FittedModel:
     classes: tuple[Any, ...]
     metric: str
     threshold: float | None
-    calibration: str  # "isotonic", "sigmoid", "none: ..." with the reason
+    calibration: str  # "isotonic", "sigmoid", "temperature", "none: ..." with the reason
     fit_seconds: float
     choice: str = ""  # one sentence: why this candidate
     threshold_how: str = ""  # one sentence: where the threshold comes from
@@ -185,7 +185,9 @@ class Soundness:
     """How the stored model behaves away from the process that made it."""
 
     loads: bool
-    largest_difference: float | None  # between predictions here and in a fresh process; None where it did not load
+    # Between predictions here and in a fresh process, of a regression's values in parts of their spread; None where it
+    # did not load.
+    largest_difference: float | None
     predict_ms_per_1k_rows: float
     size_mb: float
     detail: str = ""  # the error, where it did not load

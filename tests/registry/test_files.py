@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -25,6 +25,7 @@ from tasks.registry import (
     register_training,
     save_model_files,
 )
+from tasks.registry.soundness import _scale_of
 from tasks.stats.prediction import predict_rows
 from tests.registry.conftest import Model, environment, make_record, make_rows
 
@@ -183,3 +184,25 @@ def test_importing_the_room_imports_no_mlflow() -> None:
     code = "import sys, tasks.registry, tasks.registry.probe\nassert not {'mlflow', 'skops'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("size", [1e6, 1.0, 1e-6])
+def test_values_are_compared_in_parts_of_their_spread(tmp_path: Path, size: float) -> None:
+    """So one tolerance serves prices in millions and concentrations in millionths."""
+    rows = make_rows(40)[["a"]]
+    estimator = LinearRegression().fit(rows, size * rows["a"])
+    stored = save_model_files(
+        estimator, tmp_path / "m", input_example=rows.head(2), pip_requirements=[], trusted_types=[]
+    )
+    expected = predict_rows(estimator, rows, "regression")
+    off = expected.copy()
+    off[3] += 0.01 * np.ptp(expected)
+    sound = predict_in_fresh_process(stored.path, stored.digest, rows, off, "regression")
+    assert sound.loads, sound.detail
+    assert sound.largest_difference == pytest.approx(0.01 * np.ptp(expected) / np.ptp(off))
+
+
+def test_the_scale_of_values_that_hardly_differ() -> None:
+    assert _scale_of(np.array([0.0, 0.0])) == _scale_of(np.array([])) == 1.0
+    assert _scale_of(np.array([5e6, 5e6])) == 5.0
+    assert _scale_of(np.array([np.nan, 2.0, -1.0])) == 3.0
