@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.results import Comparison, MetricValue
-from tasks.stats.comparison import Difference, compare, rows_for_power
+from tasks.stats.comparison import Difference, compare, one_sided, rows_for_power
 from tasks.stats.intervals import Blocks, Replicates, needs_each_class, replicate, two_sided
 from tasks.stats.metrics import Array, Metric, OperatingPoint, TaskType
 
@@ -43,7 +43,7 @@ class JudgedRows:
 
     def bound(self, metric: Metric, replicates: Replicates, limit: float, confidence: float) -> MetricValue:
         """The metric with one-sided ends, each at `confidence`, and the rows that would show on which side it lies."""
-        low, high = two_sided(metric, replicates, 1 - 2 * (1 - confidence))
+        low, high = one_sided(metric, replicates, confidence)
         away = replicates.value - limit
         error, degrees = replicates.spread()
         difference = Difference(away, low - limit, high - limit, error, degrees + 1)

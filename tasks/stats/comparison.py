@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tasks.stats.intervals import MIN_EFFECTIVE_BLOCKS, Replicates, student_quantile
+from tasks.stats.intervals import MIN_EFFECTIVE_BLOCKS, Replicates, student_quantile, two_sided
 from tasks.stats.metrics import Metric
 from tasks.stats.serial import FEWEST_CAPPED
 
@@ -42,6 +42,14 @@ def split_confidence(confidence: float, looks: int) -> float:
     if looks < 1:
         raise ValueError(f"at least one look is expected, found {looks}")
     return 1 - (1 - confidence) / looks
+
+
+def one_sided(metric: Metric, replicates: Replicates, confidence: float) -> tuple[float, float]:
+    """The bounds of one model's metric, each at `confidence` by itself; both nan where there are too few blocks.
+
+    The ends of `two_sided`, designed as those of `compare` are: what a floor or a ceiling is held against.
+    """
+    return two_sided(metric, replicates, 1 - 2 * (1 - _design(confidence)))
 
 
 def compare(metric: Metric, one: Replicates, other: Replicates, confidence: float) -> Difference:

@@ -66,11 +66,35 @@ class Summed:
     def without(self, y: Array, prediction: Array, at: OperatingPoint, of_row: Array, count: int) -> Array:
         """The formula of the sums over the other blocks."""
         sums = self.tally(y, prediction, at, of_row, count)
-        return self._apply(sums.sum(axis=1, keepdims=True) - sums)
+        # added up from both ends, never subtracted: a block with huge errors would take the others' digits away
+        before = _shift(np.cumsum(sums, axis=1))
+        after = _shift(np.cumsum(sums[:, ::-1], axis=1))[:, ::-1]
+        return self._apply(before + after)
 
     def _apply(self, sums: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is nan: not defined
             return np.asarray(self.formula(sums), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Anew:
+    """A measure without such a formula, or one that would lose digits: computed anew without each block."""
+
+    measure: Callable[[Array, Array, OperatingPoint], float]
+
+    def whole(self, y: Array, prediction: Array, at: OperatingPoint) -> float:
+        """The measure on all rows."""
+        return self.measure(y, prediction, at)
+
+    def without(self, y: Array, prediction: Array, at: OperatingPoint, of_row: Array, count: int) -> Array:
+        """The measure without each block, (count,)."""
+        kept = (of_row != block for block in range(count))
+        return np.array([self.measure(y[k], prediction[k], at) if k.any() else np.nan for k in kept])
+
+
+def _shift(sums: Array) -> Array:
+    """One column to the right, zeros first."""
+    return np.hstack([np.zeros_like(sums[:, :1]), sums[:, :-1]])
 
 
 def mean_of(loss: Callable[[Array, Array, OperatingPoint], Array], formula: Formula | None = None) -> Summed:
@@ -177,15 +201,8 @@ def pinball(y: Array, p: Array, at: OperatingPoint) -> Array:
     return np.asarray(np.maximum(at.quantile * (y - p), (at.quantile - 1) * (y - p)))
 
 
-def tally_variance(y: Array, p: Array, at: OperatingPoint, of_row: Array, count: int) -> Array:
-    """(4, count): squared errors, and the sums of y and its square about the median, which keeps digits; rows."""
-    away = y - np.median(y)
-    sums = [np.bincount(of_row, values, count) for values in ((y - p) ** 2, away, away**2)]
-    return np.stack([*sums, np.bincount(of_row, minlength=count)])
-
-
-def explained(sums: Array) -> Array:
-    """Of `tally_variance`: R2; nan where all values are the same."""
-    errors, away, squares, rows = sums
-    spread = squares - away**2 / rows
-    return np.where(spread > 1e-12 * squares, 1 - errors / spread, np.nan)  # less is rounding
+def explained(y: Array, p: Array, at: OperatingPoint) -> float:
+    """R2: the share of the variance that is explained; nan where all values are the same."""
+    if y.min() == y.max():
+        return np.nan
+    return float(1 - np.sum((y - p) ** 2) / np.sum((y - y.mean()) ** 2))

@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.errors import ConfigError
 from tasks.stats import measures, ranking
-from tasks.stats.measures import AT_HALF, Array, Measure, OperatingPoint, Summed, mean_of
+from tasks.stats.measures import AT_HALF, Anew, Array, Measure, OperatingPoint, Summed, mean_of
 from tasks.stats.ranking import Ranking, count_ties
 
 __all__ = [
@@ -113,7 +113,7 @@ _AUC = Ranking(ranking.roc_auc, ranking.roc_auc_without)
 _RECALL = Summed(measures.tally_classes, measures.mean_recall)
 _F1 = Summed(measures.tally_classes, measures.positive_f1)
 _MEAN_F1 = Summed(measures.tally_classes, measures.mean_f1)
-_R2 = Summed(measures.tally_variance, measures.explained)
+_R2 = Anew(measures.explained)
 _POSITIVE = (0.0, _INF)
 METRICS: dict[str, Metric] = {
     m.name: m

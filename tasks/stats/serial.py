@@ -6,9 +6,10 @@ length of a block: the first-order autocorrelation is estimated, and only cosine
 autocorrelation would leave three quarters of the long-run variance; the rest is put back. Movements faster than about
 a week are left out where there are days enough, so that weekdays that differ count for less.
 
-Simulated at the level of 4% that comparisons are designed for: 3 to 4% for days that are not alike, 4 to 6% where
-each day is .6 of the day before, 6 to 7% where noise of the same size hides that; 10 to 120 days. Taken for
-independent, such days give 12 to 20%.
+Simulated at the level of 4% that comparisons are designed for, with 10 to 120 days: 3 to 4% for days that are not
+alike, 5 to 7% where each day is .6 of the day before, also where noise of the same size hides that; 12 to 20% if such
+days are taken for independent. A likeness of .8 under such noise still gives 11 to 12%. benchmarks/verdicts.md has the
+table.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -13,10 +14,10 @@ from tests.stats.simulations import (
     COMPARED,
     CORRELATED,
     LAYOUTS,
-    Layout,
     bound_rate,
     count_above,
-    count_covered,
+    count_missed,
+    count_series,
     describe_rate,
     find_power,
 )
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.soak
 MARGIN = 0.005
 MOST = 0.06  # of the upper bound of a rate that is promised to be 5%
 KINDS = {"exchangeable": "plain", "equal, unlike errors": "other"}
-SIMULATIONS = {1_000: 2_000, 30_000: 100}  # per metric, layout and kind
+SIMULATIONS = {1_000: 2_000, 30_000: 250}  # per metric, layout and kind
 
 
 def name_seed(*parts: object) -> int:
@@ -73,12 +74,25 @@ def test_days_that_are_alike_are_seldom_taken_for_evidence(name: str) -> None:
     for label, layout in CORRELATED.items():
         seed = name_seed("alike", name, label)
         count = count_above(name, layout, 3_000, 0.0, "plain", 0.0, simulations, seed)
-        blind = Layout(layout.blocks, alike=layout.alike)
+        blind = replace(layout, ordered=False)
         before = count_above(name, blind, 3_000, 0.0, "plain", 0.0, simulations, seed)
         rates = " | ".join(describe_rate(found, simulations) for found in (count, before))
         print(f"| alike | {name} | 3,000 | {label} | {simulations:,} | {rates} |")
         assert bound_rate(count, simulations)[0] <= 0.07
         assert count < before
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+@pytest.mark.parametrize("alike", [0.0, 0.3, 0.6, 0.8])
+@pytest.mark.parametrize("days", [10, 30, 60, 120])
+def test_the_mean_of_days_that_are_alike(days: int, alike: float, noise: float) -> None:
+    simulations, seed = 4_000, name_seed("series", days, alike, noise)
+    wrong, undecided = count_series(days, alike, noise, True, simulations, seed)
+    before, _ = count_series(days, alike, noise, False, simulations, seed)
+    rates = " | ".join(describe_rate(found, simulations) for found in (wrong, before))
+    print(f"| series | {days} | {alike} | {noise:.0f} | {rates} | {undecided / simulations:.0%} |")
+    assert wrong <= before + 40
+    assert alike > 0.6 or bound_rate(wrong, simulations)[0] <= 0.08
 
 
 @pytest.mark.parametrize("name", COMPARED)
@@ -122,7 +136,20 @@ def test_intervals_cover_the_truth(name: str, layout: str) -> None:
     simulations = 2_000
     for shift in INTERVALS[name]:
         seed = name_seed("cover", name, layout, shift)
-        count, truth = count_covered(name, shift, LAYOUTS[layout], 1_000, simulations, seed)
+        below, above, truth = count_missed(name, shift, LAYOUTS[layout], 1_000, None, simulations, seed)
+        count = simulations - below - above
         rate = describe_rate(count, simulations)
         print(f"| coverage | {name} {truth:.3f} | 1,000 | {layout} | {simulations:,} | {rate} |")
         assert 0.93 <= count / simulations <= 0.97
+
+
+@pytest.mark.parametrize("layout", ["independent rows", "10 groups", "30 groups", "30 days"])
+@pytest.mark.parametrize("name", COMPARED)
+def test_a_floor_or_ceiling_at_the_truth_is_seldom_cleared(name: str, layout: str) -> None:
+    simulations = 2_000
+    for shift in INTERVALS[name]:
+        seed = name_seed("floor", name, layout, shift)
+        below, above, truth = count_missed(name, shift, LAYOUTS[layout], 1_000, 0.95, simulations, seed)
+        rates = " | ".join(describe_rate(count, simulations) for count in (below, above))
+        print(f"| one bound | {name} {truth:.3f} | 1,000 | {layout} | {simulations:,} | {rates} |")
+        assert max(bound_rate(count, simulations)[0] for count in (below, above)) <= 0.07

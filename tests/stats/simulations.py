@@ -15,9 +15,10 @@ from functools import cache
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from scipy.optimize import brentq
+from scipy.signal import lfilter
 from scipy.stats import beta, norm
 
-from tasks.stats.comparison import Difference, compare, rows_for_power
+from tasks.stats.comparison import Difference, compare, one_sided, rows_for_power
 from tasks.stats.intervals import Blocks, Replicates, block_rows, deal_rows, replicate, two_sided
 from tasks.stats.metrics import METRICS
 
@@ -30,12 +31,14 @@ DAY = 0.4  # standard deviation of a model's own part per block, beside 1 per ro
 
 @dataclass(frozen=True)
 class Layout:
-    """How rows lie in blocks. `alike` is the correlation of a day's part with that of the day before."""
+    """How rows lie in blocks. `alike` is the correlation of a day's part with that of the day before, and `day` the
+    deviation of these parts; population values are those of DAY."""
 
     blocks: int = 0  # 0: independent rows
     weight: float | None = None  # of a Dirichlet distribution of the blocks' sizes; None: equal but for chance
     ordered: bool = False
     alike: float = 0.0
+    day: float = DAY
 
 
 LAYOUTS = {
@@ -46,7 +49,9 @@ LAYOUTS = {
     "10 days": Layout(10, ordered=True),
     "30 days": Layout(30, ordered=True),
 }
-CORRELATED = {f"{days} days, each .6 of the day before": Layout(days, ordered=True, alike=0.6) for days in (10, 30, 60)}
+CORRELATED = {
+    f"{days} days, each .6 of the day before": Layout(days, ordered=True, alike=0.6, day=1.0) for days in (10, 30, 60)
+}
 
 
 def lay_rows(layout: Layout, rows: int, rng: np.random.Generator) -> tuple[Array | None, Blocks]:
@@ -60,14 +65,14 @@ def lay_rows(layout: Layout, rows: int, rng: np.random.Generator) -> tuple[Array
 
 
 def draw_noise(layout: Layout, block: Array | None, rows: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Per model: noise per row with variance 1, partly shared, and a part per block with deviation DAY; (2, rows)."""
+    """Per model: noise per row with variance 1, partly shared, and a part per block; (2, rows)."""
     noise = np.sqrt(SHARED) * rng.normal(size=rows) + np.sqrt(1 - SHARED) * rng.normal(size=(2, rows))
     if block is None:
         return noise, np.zeros((2, rows))
     day = rng.normal(size=(2, layout.blocks))
     for i in range(1, layout.blocks if layout.alike else 0):
         day[:, i] = layout.alike * day[:, i - 1] + np.sqrt(1 - layout.alike**2) * day[:, i]
-    return noise, DAY * day[:, block]
+    return noise, layout.day * day[:, block]
 
 
 # ---------------------------------------------------------------- models whose population value is known
@@ -222,18 +227,23 @@ def count_above(
     return sum(difference.low > limit for difference in found)
 
 
-def count_covered(name: str, shift: float, layout: Layout, rows: int, simulations: int, seed: int) -> tuple[int, float]:
-    """How often the 95% interval of one model holds its population value, and that value."""
+def count_missed(
+    name: str, shift: float, layout: Layout, rows: int, confidence: float | None, simulations: int, seed: int
+) -> tuple[int, int, float]:
+    """How often the population value of one model lies below its bound, how often above the other, and that value.
+
+    The bounds are the ends of the 95% interval, or at a `confidence` each by itself.
+    """
     rng = np.random.default_rng(seed)
     model, metric = Model(shift), METRICS[name]
     truth = POPULATION[name](model, DAY if layout.blocks else 0.0)
-    covered = 0
+    below = above = 0
     for _ in range(simulations):
         y, prediction, _, blocks = draw_rows(name, (model, model), layout, rows, rng)
         found = replicate(metric, y, prediction, blocks, classes=None if name == "mae" else y)
-        low, high = two_sided(metric, found, 0.95)
-        covered += low <= truth <= high
-    return covered, truth
+        low, high = two_sided(metric, found, 0.95) if confidence is None else one_sided(metric, found, confidence)
+        below, above = below + (not truth >= low), above + (not truth <= high)
+    return below, above, truth
 
 
 def find_power(name: str, layout: Layout, rows: int, gain: float, simulations: int, seed: int) -> tuple[int, int]:
@@ -244,6 +254,23 @@ def find_power(name: str, layout: Layout, rows: int, gain: float, simulations: i
     needed = round(np.mean([n for n in asked if n is not None]))
     grown = replace(layout, blocks=round(layout.blocks * needed / rows))
     return needed, count_above(name, grown, needed, gain, "plain", 0.0, simulations, seed + 1)
+
+
+def count_series(days: int, alike: float, noise: float, ordered: bool, simulations: int, seed: int) -> tuple[int, int]:
+    """How often the bound of a mean over days, designed for 4%, lies above the true mean, and how often there is none.
+
+    Each day is `alike` times the one before, with variance 1, and has noise of its own with deviation `noise`.
+    """
+    rng = np.random.default_rng(seed)
+    wrong = undecided = 0
+    for _ in range(simulations):
+        steps = rng.normal(size=days + 50)
+        series = lfilter([np.sqrt(1 - alike**2)], [1, -alike], steps)[50:] + noise * rng.normal(size=days)
+        mean = series.mean()
+        found = Replicates(mean, (days * mean - series) / (days - 1), days, ordered)
+        reach = found.reach(0.96)
+        wrong, undecided = wrong + (mean - reach > 0), undecided + np.isnan(reach)
+    return wrong, undecided
 
 
 def bound_rate(count: int, simulations: int) -> tuple[float, float]:

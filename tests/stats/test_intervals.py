@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasks.stats.comparison import Difference, compare, rows_for_power, split_confidence
+from tasks.stats.comparison import Difference, compare, one_sided, rows_for_power, split_confidence
 from tasks.stats.intervals import (
     MAX_BLOCKS,
     Blocks,
@@ -19,6 +19,7 @@ from tasks.stats.intervals import (
     block_rows,
     count_effective,
     deal_rows,
+    needs_each_class,
     replicate,
     two_sided,
 )
@@ -197,6 +198,21 @@ def test_bounds_are_designed_for_four_fifths_of_the_error() -> None:
     metric, blocks = METRICS["roc_auc"], deal_rows(1000, 0)
     found = compare(metric, *(replicate(metric, y, v, blocks) for v in (p, q)), 0.95)
     assert found.high - found.gain == pytest.approx(stats.t.ppf(0.96, 49) * found.standard_error)
+
+
+def test_a_bound_is_the_end_of_an_interval_of_twice_its_designed_error() -> None:
+    y, p, _ = rows(1000)
+    found = replicate(METRICS["roc_auc"], y, p, deal_rows(1000, 0))
+    assert one_sided(METRICS["roc_auc"], found, 0.95) == pytest.approx(two_sided(METRICS["roc_auc"], found, 0.92))
+
+
+def test_a_rare_class_of_several_counts_only_where_the_metric_ends_without_it() -> None:
+    y = np.array([0] * 30 + [1] * 28 + [2] * 2)
+    p = np.random.default_rng(0).dirichlet(np.ones(3), 60)
+    assert needs_each_class(METRICS["f1_macro"], y, p, "multiclass")
+    assert not needs_each_class(METRICS["log_loss"], y, p, "multiclass")
+    assert needs_each_class(METRICS["log_loss"], y % 2, p[:, 0], "binary")
+    assert not needs_each_class(METRICS["mae"], y, p[:, 0], "regression")
 
 
 def test_the_error_is_split_evenly_over_looks() -> None:

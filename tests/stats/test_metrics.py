@@ -107,7 +107,16 @@ def test_without_a_block_is_what_its_other_rows_give(name: str, task: str, data:
     found = METRICS[name].compute_without(y, p, of_row, 7, AT)
     for block in range(7):
         kept = of_row != block
-        assert found[block] == pytest.approx(METRICS[name].compute(y[kept], p[kept], AT), nan_ok=True, abs=1e-9)
+        anew = METRICS[name].compute(y[kept], p[kept], AT)
+        assert found[block] == pytest.approx(anew, nan_ok=True, rel=1e-9, abs=1e-9)
+
+
+def test_a_block_with_huge_errors_takes_no_digits_from_the_others() -> None:
+    y = np.array([1.0, 2.0, 3.0, 1e9])
+    p = np.array([1.0, 2.0, 3.1, -1e9])
+    for name, expected in (("rmse", 0.1 / math.sqrt(3)), ("mae", 0.1 / 3), ("r2", 1 - 0.01 / 2)):
+        found = METRICS[name].compute_without(y, p, np.array([0, 0, 0, 1]), 2, AT)
+        assert found[1] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
