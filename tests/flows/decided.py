@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +97,24 @@ class Decided:
     def command(self, forks: Forks, action: str, *arguments: str, crash_at: str = "") -> Ended:
         """A command in a process of its own, killed at a point where one is named."""
         return forks.run(action, self.file, *arguments, TRUEUP_HOME=str(self.home), TRUEUP_CRASH_AT=crash_at)
+
+
+def kill_overruling(decided: Decided, forks: Forks, points: Sequence[str]) -> None:
+    """Promote what was rejected, cut off at one point after the other; each command finishes what the last began."""
+    overrule = ("promote", str(REJECTED), "--override", "--reason", "it must go out")
+    written = False
+    for point in points:
+        ended = decided.command(forks, *overrule, crash_at=point)
+        assert ended.code == -9, (point, ended)
+        written = written or point not in ("before-decision", "in-ledger")
+        assert decided.champion == (REJECTED if written else 3) and decided.verified().holds
+        assert len(decided.entries("release")) == (6 if written else 5)
+    ended = decided.command(forks, *overrule)
+    assert ended.code == 2 and "version 5 is the champion already" in ended.error, ended
+    assert len(decided.entries("release")) == 6
+    assert decided.aliases() == {"champion": 5, "previous": 3, "challenger": 4}
+    assert decided.tags(REJECTED)["trueup.override"].startswith("Overruled baseline: it must go out")
+    assert decided.verified().holds
 
 
 @pytest.fixture(scope="session")

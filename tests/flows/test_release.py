@@ -16,9 +16,9 @@ from flows.train import train
 from tasks.errors import ConfigError, DataError, InfrastructureError
 from tasks.ledger import open_ledger
 from tasks.registry import read_head
-from tests.flows.decided import NAME, REJECTED, SECOND, WAITING, Decided
+from tests.flows.decided import NAME, REJECTED, SECOND, WAITING, Decided, kill_overruling
 from tests.flows.forking import Forks
-from tests.flows.turns import DECISION
+from tests.flows.turns import APPROVAL
 
 pytestmark = [pytest.mark.xdist_group("decided"), pytest.mark.timeout(600)]
 
@@ -300,22 +300,21 @@ def test_who_decides_is_recorded(decided: Decided) -> None:
 # ------------------------------------------------------------------ kills and races
 
 
-def test_killed_at_each_point_the_next_command_finishes(decided: Decided, shared_forks: Forks) -> None:
-    overrule = ("promote", str(REJECTED), "--override", "--reason", "it must go out")
-    assert decided.command(shared_forks, *overrule, crash_at="before-decision").code == -9
-    assert unchanged(decided) and decided.verified().holds
-    assert decided.command(shared_forks, *overrule, crash_at="in-ledger").code == -9
-    assert unchanged(decided) and decided.verified().holds
-    for point in (*DECISION[1:], "after-pages", "after-head"):
-        ended = decided.command(shared_forks, *overrule, crash_at=point)
-        assert ended.code == -9, (point, ended)
-        assert decided.champion == REJECTED and decided.verified().holds
-    ended = decided.command(shared_forks, *overrule)
-    assert ended.code == 2 and "version 5 is the champion already" in ended.error, ended
-    assert len(decided.entries("release")) == 6
-    assert decided.aliases() == {"champion": 5, "previous": 3, "challenger": 4}
-    assert decided.tags(REJECTED)["trueup.override"].startswith("Overruled baseline: it must go out")
-    assert decided.verified().holds
+def test_killed_while_overruling_the_next_command_finishes(decided: Decided, shared_forks: Forks) -> None:
+    kill_overruling(decided, shared_forks, ("before-decision", "after-decision", "after-override", "after-pages"))
+
+
+def test_killed_between_the_new_look_and_the_approval(decided: Decided, shared_forks: Forks) -> None:
+    decided.decide("rollback", 1)
+    approve = ("approve", str(WAITING), "--reason", "better than that one too")
+    for point, looks in zip(APPROVAL, (0, 1), strict=True):
+        assert decided.command(shared_forks, *approve, crash_at=point).code == -9
+        assert (decided.champion, len(decided.entries("look"))) == (1, looks)
+        assert decided.verified().holds
+    ended = decided.command(shared_forks, *approve)
+    assert ended.code == 0 and "version 4 is champion" in ended.out, ended
+    assert (decided.champion, len(decided.entries("look"))) == (WAITING, 1)
+    assert decided.aliases() == {"champion": 4, "previous": 1} and decided.verified().holds
 
 
 def test_two_at_once_one_wins_and_the_other_is_refused(decided: Decided, shared_forks: Forks) -> None:

@@ -54,6 +54,8 @@ SECOND_TURN = {
 }
 # A person's decision that overrules a gate: it comes by these, and by those of the aliases.
 DECISION = ("before-decision", "after-decision", "before-alias", "after-alias", "after-aliases", "after-override")
+# An approval after the champion changed: the version is compared anew first.
+APPROVAL = ("before-look", "after-look")
 FIRST = ("--as-of", "2024-04-01")
 SECOND = ("--as-of", "2024-05-01", "--set", "train.seed=8")
 
