@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
+from tasks.config import readable
+
 _WIDTH = 118
 _INDENT = 13  # where the text of a line begins, behind its label
 
@@ -30,5 +32,5 @@ def show_plain(text: object, most: int | None = None) -> str:
 
     Longer than `most` it is cut, with three dots at its end.
     """
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(str(text).split()))
+    shown = readable(" ".join(str(text).split()))
     return shown if most is None or len(shown) <= most else shown[: most - 3] + "..."

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from flows.environment import collect_rarely
 from flows.grammar import make_parser
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         code = ACTS[options.act](options)
     except TrueupError as error:
-        print(f"trueup: {error}", file=sys.stderr)
+        _print(f"trueup: {error}", sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
         print("trueup: interrupted. The next run goes on where this one stopped.", file=sys.stderr)
@@ -52,8 +52,14 @@ def _show_progress() -> None:
     """Long work says what it is at, on stderr, so that the report on stdout stays clean."""
     import logging
 
+    from tasks.config import readable
+
+    class Readable(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return readable(super().format(record))
+
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("  ... %(message)s"))
+    handler.setFormatter(Readable("  ... %(message)s"))
     progress = logging.getLogger("trueup.progress")
     progress.setLevel(logging.INFO)
     progress.handlers = [handler]
@@ -68,9 +74,10 @@ def _run(options: argparse.Namespace) -> int:
     preview = preview_turn(options.project, options.as_of, options.overrides)
     if options.explain:
         for step in preview.plan.steps:
-            print(f"{'due ' if step.due or options.force else 'skip'}  {step.action:<8} {step.subject:<12} {step.why}")
+            due = "due " if step.due or options.force else "skip"
+            _print(f"{due}  {step.action:<8} {step.subject:<12} {step.why}")
     if not preview.due and not options.force:
-        print(preview.up_to_date())
+        _print(preview.up_to_date())
         return 0
     _show_progress()
     from flows.run import run
@@ -105,16 +112,10 @@ def _step(options: argparse.Namespace) -> int:
 def _decide(options: argparse.Namespace) -> int:
     if len(options.reason.strip()) < 3:
         raise ConfigError("--reason: expected a few words that will still make sense in a year.")
-    home = _prepare(options.project)
-    if not home.exists() and not os.environ.get("TRUEUP_DATABASE_URL"):
-        raise ConfigError(
-            f"{options.command}: nothing was trained yet, {home} is not there. "
-            f"Train first: trueup run {options.project}; or check TRUEUP_HOME."
-        )
-    _show_progress()
+    _prepare(options.project)
     from flows.release import release
 
-    print(
+    _print(
         release(
             project=options.project,
             version=options.version,
@@ -178,7 +179,16 @@ def _down(options: argparse.Namespace) -> int:
 
 def _print_report(report: Any) -> None:
     for line in report.lines:
-        print(line)
+        _print(line)
+
+
+def _print(text: str, file: TextIO | None = None) -> None:
+    """Print lines. Names and values in them come from strangers: none steers the terminal, or fails in its encoding."""
+    from tasks.config import readable
+
+    stream = sys.stdout if file is None else file
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    print(readable(text, keep="\n").encode(encoding, "backslashreplace").decode(encoding), file=stream)
 
 
 def _check_moment(text: str) -> None:

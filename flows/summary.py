@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flows.answer import show_plain
 from flows.plan import Plan, approval
 from flows.workspace import Workspace
 from tasks.config import LoadedProject, shown
@@ -16,6 +17,7 @@ MOST_LINES = 15
 TOO_GOOD = 0.99  # ROC AUC on test rows
 LABELLED = 13  # where the text of a line begins, behind its label
 _WIDTH = 118
+_LONGEST_KEY = 40  # of a batch, whose file may have any name
 BAD = {"reject", "refused", "degraded", "broken"}
 
 
@@ -90,7 +92,7 @@ def _checked(entries: list[Entry]) -> list[str]:
         out = sum(e.payload["quarantined"] for e in accepted.values())
         lines.append(_line("validated", f"{_keys(list(accepted))}: {rows:,} rows accepted, {out:,} in quarantine"))
     for entry in {e.subject: e for e in entries if e.outcome == "refused"}.values():
-        lines.append(_line("refused", f"{entry.subject}: {entry.reason}"))
+        lines.append(_line("refused", f"{_keys([entry.subject])}: {entry.reason}"))
     return lines[:4]
 
 
@@ -173,7 +175,7 @@ def _monitored(entries: list[Entry]) -> list[str]:
     if newest:
         last = newest[-1]
         action = "" if last.payload["action"] == "none" else f"; action: {last.payload['action']}"
-        lines.append(_line("health", f"{last.subject} {last.outcome}: {last.reason}{action}"))
+        lines.append(_line("health", f"{_keys([last.subject])} {last.outcome}: {last.reason}{action}"))
         lines += [_line("note", text) for text in last.payload["notes"] if last.payload["report"] is None]
     return lines
 
@@ -197,7 +199,7 @@ def _where(project: LoadedProject, by_step: Mapping[str, list[Entry]]) -> list[s
 
 
 def _keys(keys: Sequence[Any]) -> str:
-    names = [str(k) for k in keys]
+    names = [show_plain(k, _LONGEST_KEY) for k in keys]
     return ", ".join(names) if len(names) <= 3 else f"{len(names)} batches from {names[0]} to {names[-1]}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ from typing import Any
 
 from flows.moment import next_moment, parse_moment
 from flows.plan import passed_batches
-from tasks.config import LoadedProject, load_project
+from tasks.config import LoadedProject, load_project, shown
 from tasks.data.source import Batch, Source, read_source
 from tasks.errors import ConfigError
 from tasks.files import sweep_folder
-from tasks.ledger import Entry, Ledger, open_ledger
+from tasks.ledger import Entry, Ledger, ledger_exists, open_ledger
 from tasks.registry import follow_home
 from tasks.table import Schema
 
@@ -121,6 +120,15 @@ def open_workspace(
         yield workspace
 
 
+def check_begun(project: LoadedProject) -> None:
+    """ConfigError where nothing was done in the project's home yet: opening a ledger would make one."""
+    if not ledger_exists(project.home):
+        raise ConfigError(
+            f"{project.name}: nothing was trained yet, {project.home} holds no ledger. "
+            f"Train first: trueup run {project.argument}; or check TRUEUP_HOME."
+        )
+
+
 @contextmanager
 def look_in(project: str, reads: bool = True) -> Iterator[Workspace]:
     """Open a project to answer a question about it: nobody is waited for, and nothing is written.
@@ -128,11 +136,7 @@ def look_in(project: str, reads: bool = True) -> Iterator[Workspace]:
     ConfigError where nothing was done in its home yet. `reads` False leaves the source alone.
     """
     loaded = load_project(project)
-    if not loaded.home.exists() and not os.environ.get("TRUEUP_DATABASE_URL"):
-        raise ConfigError(
-            f"{loaded.name}: nothing was trained yet, {loaded.home} is not there. "
-            f"Train first: trueup run {loaded.argument}; or check TRUEUP_HOME."
-        )
+    check_begun(loaded)
     now = datetime.now(UTC)
     with open_ledger(loaded.home) as ledger:
         known = {path: file.payload for path, file in ledger.known_files(loaded.name).items()} if reads else {}
@@ -152,7 +156,7 @@ def look_at_source(project: LoadedProject, ledger: Ledger, found: Source | None 
         new = {f.path: (f.size, f.mtime_ns, f.to_json()) for f in source.scanned}
         ledger.remember_files(project.name, new, forget=[p for p in known if p not in there and p not in new])
     for path, rows in source.untimed.items():
-        log.warning("%s: %s rows without a time belong to no batch and are left out", path, rows)
+        log.warning("%s: %s rows without a time belong to no batch and are left out", shown(Path(path)), rows)
     return source
 
 

@@ -7,6 +7,7 @@ from tasks.config.loading import (
     json_schema,
     load_project,
     project_root,
+    readable,
     shown,
 )
 from tasks.config.project import Project, TaskType
@@ -20,5 +21,6 @@ __all__ = [
     "json_schema",
     "load_project",
     "project_root",
+    "readable",
     "shown",
 ]

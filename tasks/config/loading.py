@@ -130,9 +130,17 @@ def find_project_file(project: str | Path) -> Path:
 def shown(path: Path) -> str:
     """A path as a person wants to read it: relative to the current folder where it lies below."""
     try:
-        return str(path.relative_to(Path.cwd()))
+        return readable(str(path.relative_to(Path.cwd())))
     except ValueError:
-        return str(path)
+        return readable(str(path))
+
+
+def readable(text: str, keep: str = "") -> str:
+    """A stranger's text with what cannot be printed as an escape, such as `\\x1b`, but for the characters to `keep`:
+    nothing in it steers a terminal, breaks a line or turns the direction of what follows."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def json_schema() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.config import LoadedProject
+from tasks.config import LoadedProject, readable
 from tasks.contract.engine import configure, quiet
 from tasks.contract.files import stem
 from tasks.contract.rules import Rule, derive_rules
@@ -49,7 +49,8 @@ def build_data_docs(
                 _remove(project.folder / "data_docs", stem(table.batch, result.contract))
                 return _build(project, contract, table, result)
     except Exception as error:  # noqa: BLE001 - an extra: its failure is told, and decides nothing
-        _log.warning("Data Docs for %s of %s: %s: %s", table.batch, project.name, type(error).__name__, error)
+        said = readable(str(error))
+        _log.warning("Data Docs for %s of %s: %s: %s", table.batch, project.name, type(error).__name__, said)
         return None
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from tasks.config import LoadedProject, shown
+from tasks.config import LoadedProject, readable, shown
 from tasks.config.project import Data
 from tasks.data.fingerprint import Sum, hash_rows, sum_where
 from tasks.errors import DataError
@@ -132,6 +132,8 @@ def find_files(project: LoadedProject) -> list[Path]:
     for path in sorted(files):
         if not path.name.endswith(_FORMATS):
             raise DataError(f"{shown(path)}: expected a file that ends in {', '.join(_FORMATS)}.")
+        if not str(path).isascii() and str(path).encode("utf-8", "replace").decode() != str(path):
+            raise DataError(f"{shown(path)}: the file's name is not UTF-8. Rename the file.")
     return sorted(files)
 
 
@@ -286,11 +288,12 @@ def _keys(batch: pa.RecordBatch, path: str, data: Data) -> tuple[np.ndarray[Any,
 
 
 def _stem(path: str) -> str:
+    """A file's name without its ending, as text that a person can read and type: it names a batch everywhere."""
     name = Path(path).name
     for ending in sorted(_FORMATS, key=len, reverse=True):
         if name.endswith(ending):
-            return name[: -len(ending)]
-    return name
+            return readable(name[: -len(ending)])
+    return readable(name)
 
 
 def _iso(stamp: Any) -> str | None:
