@@ -277,8 +277,13 @@ def _csv_names(path: str) -> list[str]:
     if not head.strip():
         raise DataError(f"{path}: the file is empty; expected a header line and rows.")
     end = head.find(b"\n")
+    quotes = head.count(b'"', 0, end)
+    while end >= 0 and quotes % 2:  # a line break within a quoted name does not end the header
+        start, end = end, head.find(b"\n", end + 1)
+        quotes += head.count(b'"', start, end)
     line = pa.py_buffer(head if end < 0 else head[: end + 1])
-    names: list[str] = pacsv.read_csv(pa.BufferReader(line)).column_names
+    parsing = pacsv.ParseOptions(newlines_in_values=True)
+    names: list[str] = pacsv.read_csv(pa.BufferReader(line), parse_options=parsing).column_names
     _no_repeats(path, names)
     return names
 

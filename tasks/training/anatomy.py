@@ -76,7 +76,7 @@ def trace_columns(anatomy: Anatomy, row: pd.DataFrame) -> dict[str, ColumnSteps]
     outputs = anatomy.columns.outputs()
     encoded = _dense(anatomy.encode.transform(matrix))[0]
     pieces: dict[str, list[str]] = {name: [] for name in anatomy.columns.kinds}
-    values: dict[str, list[tuple[str, float]]] = {}
+    values: dict[tuple[str, str], list[tuple[str, float]]] = {}
     scaled = " scaled" if hasattr(anatomy.model, "coef_") else ""  # what every linear model is given
     for (role, mark, at, suffix), value in zip(_find_origins(anatomy, len(outputs)), encoded, strict=True):
         name, part = outputs[at]
@@ -84,7 +84,7 @@ def trace_columns(anatomy: Anatomy, row: pd.DataFrame) -> dict[str, ColumnSteps]
         if mark:
             pieces[name].extend(["marked missing"] if value else [])
         elif role == "values" and suffix:  # one column per value: the one that is 1
-            values.setdefault(f"{name}\0{called}", []).append((suffix, value))
+            values.setdefault((name, called), []).append((suffix, value))
         elif role == "means":
             shown = f" of class {suffix}" if suffix else ""
             pieces[name].append(f"mean{shown} {value:.4g}{scaled}")
@@ -92,8 +92,7 @@ def trace_columns(anatomy: Anatomy, row: pd.DataFrame) -> dict[str, ColumnSteps]
             pieces[name].append(f"code {value:.0f}" if value >= 0 else "no value that was learned")
         else:
             pieces[name].append(f"{called}missing" if np.isnan(value) else f"{called}{value:.4g}{scaled}")
-    for key, found in values.items():
-        name, _, called = key.partition("\0")
+    for (name, called), found in values.items():
         pieces[name].append(called + _name_value(anatomy, name, bool(called), found))
     return {
         name: ColumnSteps(_tell_read(anatomy, name, row, matrix[0], outputs), ", ".join(pieces[name]))
