@@ -38,6 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
+def _check_begun(project: str) -> None:
+    """Before a flow run is recorded in a home that is not there."""
+    from flows.workspace import check_begun
+    from tasks.config import load_project
+
+    check_begun(load_project(project))
+
+
 def _prepare(project: str | None) -> Path:
     """Set what the libraries read from the environment, before any of them is imported; the project's home."""
     from flows.environment import prepare_environment
@@ -113,6 +121,7 @@ def _decide(options: argparse.Namespace) -> int:
     if len(options.reason.strip()) < 3:
         raise ConfigError("--reason: expected a few words that will still make sense in a year.")
     _prepare(options.project)
+    _check_begun(options.project)
     from flows.release import release
 
     _print(
@@ -131,6 +140,8 @@ def _answer(options: argparse.Namespace) -> int:
     import importlib
 
     _prepare(options.project)
+    if options.command == "reproduce":
+        _check_begun(options.project)
     _show_progress()
     module, _, function = options.answered_by.partition(":")
     apart = ("command", "act", "answered_by")

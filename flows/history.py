@@ -10,9 +10,10 @@ from datetime import datetime, tzinfo
 
 from flows.answer import Answer
 from flows.decisions import DONE, label_line, tell_backdated, tell_decision, tell_time, wrap_line
+from flows.workspace import check_begun
 from tasks.config import LoadedProject, load_project
 from tasks.errors import ConfigError, InfrastructureError
-from tasks.ledger import Entry, Head, Ledger, ledger_exists, open_ledger, read_release
+from tasks.ledger import Entry, Head, Ledger, open_ledger, read_release
 from tasks.registry import open_registry, read_aliases, read_head
 
 BROKEN = 4
@@ -29,11 +30,7 @@ def tell_history(project: str, at: str | None, verify: bool, limit: int | None) 
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit {limit}: expected 1 or more.")
     moment = None if at is None else _read_moment(at, loaded)
-    if not ledger_exists(loaded.home):
-        raise ConfigError(
-            f"{loaded.name}: there is no history yet, {loaded.home} holds no ledger. Check TRUEUP_HOME, or begin with: "
-            f"trueup run {loaded.argument}"
-        )
+    check_begun(loaded)
     with open_ledger(loaded.home) as ledger:
         lines, code = _verify(loaded, ledger) if verify else ([], 0)
         if moment is not None:

@@ -17,7 +17,8 @@ from pathlib import Path
 from flows.aliases import note_ledger
 from flows.answer import Answer
 from flows.plan import digest
-from flows.workspace import Workspace, open_workspace
+from flows.workspace import Workspace, check_begun, open_workspace
+from tasks.config import load_project
 from tasks.errors import ConfigError
 from tasks.files import sweep_folder
 from tasks.ledger import Entry
@@ -56,6 +57,7 @@ def prune(project: str, keep: int, dry_run: bool) -> Answer:
     """
     if keep < 1:
         raise ConfigError(f"--keep {keep}: expected 1 or more: the newest of each is always kept.")
+    check_begun(load_project(project))
     with open_workspace(project, "now", [], "prune", reads=False) as workspace:
         registry = open_registry(workspace.project.home)
         entries = workspace.ledger.entries(workspace.project.name)

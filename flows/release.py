@@ -14,10 +14,10 @@ from flows.parameters import DecidedBy, OptionalModelNumber, Override, ProjectNa
 from flows.plan import aliases_follow, digest, proposed_version
 from flows.recheck import check_served, find_overruled, find_rolled_back_twin, is_unreadable, renew_evidence
 from flows.show import show_decision
-from flows.workspace import Workspace, open_workspace
+from flows.workspace import Workspace, check_begun, open_workspace
 from tasks.config import load_project
 from tasks.errors import ConfigError, InfrastructureError
-from tasks.ledger import Action, Champion, ChampionChanged, Entry, find_rolled_back, ledger_exists, open_ledger
+from tasks.ledger import Action, Champion, ChampionChanged, Entry, find_rolled_back, open_ledger
 from tasks.stage import crash_point
 
 BY_VERDICT: dict[str, Action] = {"promote": "promote", "hold": "hold", "reject": "reject"}
@@ -185,11 +185,7 @@ def _check_known(workspace: Workspace, version: int) -> None:
 def _see_champion(project: str) -> int | None:
     """Who is champion at this instant, before anything is waited for; ConfigError where there is no ledger."""
     loaded = load_project(project)
-    if not ledger_exists(loaded.home):
-        raise ConfigError(
-            f"{loaded.name}: nothing was trained yet, {loaded.home} holds no ledger. "
-            f"Train first: trueup run {loaded.argument}; or check TRUEUP_HOME."
-        )
+    check_begun(loaded)
     with open_ledger(loaded.home) as ledger:
         champion = ledger.champion(loaded.name)
     return champion.version if champion else None

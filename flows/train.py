@@ -47,6 +47,7 @@ from tasks.registry import (
 from tasks.results import ContractResult, FittedModel, Soundness, Split, TrainingFrame, to_json
 from tasks.stage import crash_point
 from tasks.stats.comparison import split_confidence
+from tasks.stats.metrics import find_metric
 from tasks.stats.prediction import predict_rows
 from tasks.training.candidates import TRUSTED_TYPES
 from tasks.training.model import train_model
@@ -112,7 +113,8 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
     split = split_rows(rows, project)
     record_checks(workspace, cut, checked)  # only now: rows that cannot be used leave nothing behind
     progress.info("searching on %s rows; trials: at most %s", f"{len(rows.target):,}", spec.train.search.trials)
-    model = train_model(rows, split, spec, progress=_say_trial)
+    sign = 1 if find_metric(spec.train.metric, rows.task).larger_is_better else -1
+    model = train_model(rows, split, spec, progress=lambda done, planned, best: _say_trial(done, planned, sign * best))
     crash_point("after-fit")
     reigning, state = find_opponent(workspace)
     unseen, state = _unseen(workspace, reigning, state, rows, split)

@@ -86,10 +86,14 @@ class Replicates:
             squares = float(away @ away)
         return math.sqrt((count - 1) / count * squares), degrees
 
-    def reach(self, confidence: float) -> float:
-        """t(confidence) standard errors; nan with fewer than MIN_EFFECTIVE_BLOCKS effective blocks."""
+    def reach(self, confidence: float, fewest: float = MIN_EFFECTIVE_BLOCKS) -> float:
+        """t(confidence) standard errors; nan with fewer than `fewest` effective blocks, likeness counted.
+
+        Whatever `fewest` is, the blocks' sizes must be worth MIN_EFFECTIVE_BLOCKS.
+        """
         error, degrees = self.spread()
-        if not degrees + 1 >= MIN_EFFECTIVE_BLOCKS - 1e-9:  # five equal blocks are five, whatever the rounding
+        short = min(self.effective - MIN_EFFECTIVE_BLOCKS, degrees + 1 - fewest)
+        if not short >= -1e-9:  # five equal blocks are five, whatever the rounding
             return math.nan
         return student_quantile(confidence, degrees) * error
 
@@ -162,8 +166,10 @@ def replicate(
 
 
 def two_sided(metric: Metric, replicates: Replicates, confidence: float) -> tuple[float, float]:
-    """The interval's ends, within what the metric can take; both nan where there are too few effective blocks.
+    """The interval's ends, within what the metric can take; both nan where there are too few blocks.
 
+    Days of which many are alike make it wide instead: nothing is decided by it alone, and a person sees how little
+    is known.
     It is made on a scale without limits and turned back: logits for a metric in 0..1, logs for one with one limit.
     So it stays within them and is longer on the side away from a limit that is near. A metric that is at its limit
     without some block has no such scale; its interval is cut there. One in 0..1 that is as good as can be whichever
@@ -176,7 +182,7 @@ def two_sided(metric: Metric, replicates: Replicates, confidence: float) -> tupl
     if np.isinf(value) or np.isinf(without).any():
         there, back, value, without = _same, _same, replicates.value, replicates.without
     tail = (1 - confidence) / 2
-    reach = Replicates(value, without, replicates.effective, replicates.ordered).reach(1 - tail)
+    reach = Replicates(value, without, replicates.effective, replicates.ordered).reach(1 - tail, fewest=2)
     if not math.isfinite(reach):
         return math.nan, math.nan
     low, high = metric.limits

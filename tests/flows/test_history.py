@@ -190,7 +190,7 @@ def test_a_time_that_is_none(at: str, make_project: MakeProject) -> None:
 def test_nothing_to_tell(make_project: MakeProject) -> None:
     project = make_project({})
     for verify in (False, True):
-        with pytest.raises(ConfigError, match="holds no ledger"):
+        with pytest.raises(ConfigError, match="nothing was trained yet"):
             tell_history(str(project.path), None, verify, None)
     assert not project.home.exists()
     with pytest.raises(ConfigError, match="--limit 0: expected 1 or more"):
