@@ -34,7 +34,7 @@ LIBRARIES = {
 }
 # Functions that are no stages, where they are looked up when they are called.
 CALLS = {
-    ("flows.launch", "local_api"): "Prefect: its engine",
+    ("flows.engine.launch", "local_api"): "Prefect: its engine",
     ("prefect.flow_engine", "run_flow"): "Prefect: its engine",
     ("flows.preview", "open_ledger"): "ledger",
     ("flows.workspace", "open_ledger"): "ledger",

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from flows.environment import collect_rarely
+from flows.engine.environment import collect_rarely
 from flows.grammar import make_parser
 from flows.moment import MOMENT_PATTERN
 from tasks.errors import ConfigError, TrueupError
@@ -48,7 +48,7 @@ def _check_begun(project: str) -> None:
 
 def _prepare(project: str | None) -> Path:
     """Set what the libraries read from the environment, before any of them is imported; the project's home."""
-    from flows.environment import prepare_environment
+    from flows.engine.environment import prepare_environment
     from tasks.config import find_home, find_project_file, project_root
 
     home = find_home(project_root(find_project_file(project)) if project else Path.cwd())
@@ -160,7 +160,7 @@ def _schema(options: argparse.Namespace) -> int:
 
 def _ui(options: argparse.Namespace) -> int:
     home = _prepare(options.project)
-    from flows.pages import open_pages
+    from flows.engine.pages import open_pages
 
     with open_pages(home) as pages:
         for name, address in pages.addresses.items():
@@ -173,7 +173,7 @@ def _ui(options: argparse.Namespace) -> int:
 
 def _up(options: argparse.Namespace) -> int:
     home = _prepare(options.project)
-    from flows.server import start_server
+    from flows.engine.server import start_server
 
     address = start_server(home, port=options.port)
     print(f"Prefect is up: {address}\nexport PREFECT_API_URL={address}/api   # for prefect deploy and workers")
@@ -182,7 +182,7 @@ def _up(options: argparse.Namespace) -> int:
 
 def _down(options: argparse.Namespace) -> int:
     home = _prepare(options.project)
-    from flows.server import stop_server
+    from flows.engine.server import stop_server
 
     print(stop_server(home))
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from flows.champion import find_evidence, find_training, version_of
-from flows.launch import flow
+from flows.engine.launch import flow
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
 from flows.plan import monitor_key, to_walk
 from flows.show import show_window

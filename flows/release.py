@@ -9,7 +9,7 @@ from typing import Any
 
 from flows.aliases import move_aliases, note_ledger
 from flows.champion import find_evidence, find_training
-from flows.launch import flow
+from flows.engine.launch import flow
 from flows.parameters import DecidedBy, OptionalModelNumber, Override, ProjectName, Reason, ReleaseAction
 from flows.plan import aliases_follow, digest, proposed_version
 from flows.recheck import check_served, find_overruled, find_rolled_back_twin, is_unreadable, renew_evidence

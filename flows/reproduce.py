@@ -15,9 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flows.answer import Answer, label_line, show_plain
-from flows.artifacts import show_markdown
 from flows.champion import version_of
-from flows.launch import flow
+from flows.engine.artifacts import show_markdown
+from flows.engine.launch import flow
 from flows.parameters import ModelNumber, ProjectName
 from flows.plan import specification
 from flows.provenance import describe_environment

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flows.aliases import move_aliases, note_ledger
-from flows.launch import flow
+from flows.engine.launch import flow
 from flows.look import look_again
 from flows.monitor import monitor
 from flows.parameters import AsOf, Force, Overrides, ProjectName

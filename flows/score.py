@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from flows.champion import Served, load_champion
-from flows.launch import current_run_id, flow
+from flows.engine.launch import current_run_id, flow
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
 from flows.plan import score_key, to_walk
 from flows.validate import check_batches, quarantined_rows

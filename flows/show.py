@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.artifacts import show_link, show_markdown, show_table
+from flows.engine.artifacts import show_link, show_markdown, show_table
 from flows.publication import CARD, DECISION, page_paths
 from flows.summary import LABELLED, TurnReport
 from flows.workspace import Workspace

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.champion import SEEN, Served, find_opponent, find_unseen_rows
+from flows.engine.launch import flow
 from flows.evidence import make_payload, make_record
-from flows.launch import flow
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
 from flows.plan import Cut, digest, training_key, validate_key
 from flows.precheck import check_kind, check_training

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from flows.server import local_api, stop_server
+from flows.engine.server import local_api, stop_server
 from tests.flows import toys
 
 pytest.register_assert_rewrite("tests.flows.outcome", "tests.flows.turns", "tests.flows.decided")

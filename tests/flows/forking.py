@@ -121,7 +121,7 @@ def open_forks(folder: Path) -> Iterator[Forks]:
 
 
 def _serve() -> None:
-    from flows.environment import prepare_environment
+    from flows.engine.environment import prepare_environment
 
     prepare_environment()
     for name in USED:

@@ -17,8 +17,8 @@ from uuid import UUID
 import pytest
 import yaml
 
-from flows.environment import prepare_environment
-from flows.server import start_server, tail
+from flows.engine.environment import prepare_environment
+from flows.engine.server import start_server, tail
 from tasks.ledger import open_ledger
 from tests.conftest import MakeProject, make_rows
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.pages import open_pages
-from flows.server import server_status
+from flows.engine.pages import open_pages
+from flows.engine.server import server_status
 
 pytestmark = pytest.mark.server
 

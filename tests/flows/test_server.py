@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from flows.artifacts import show_markdown
-from flows.server import local_api, server_status, start_server, stop_server
+from flows.engine.artifacts import show_markdown
+from flows.engine.server import local_api, server_status, start_server, stop_server
 from tasks.errors import ConfigError, DataError, InfrastructureError
 from tests.flows import toys
 
@@ -167,6 +167,6 @@ def test_the_named_database_is_used(tmp_path: Path, migrated: Path, monkeypatch:
 
 
 def test_importing_the_flows_changes_nothing(tmp_path: Path) -> None:
-    code = "import os; before = dict(os.environ); import flows.launch; assert dict(os.environ) == before"
+    code = "import os; before = dict(os.environ); import flows.engine.launch; assert dict(os.environ) == before"
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PREFECT_HOME": str(tmp_path / "prefect")}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, cwd=Path(__file__).parents[2])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flows.launch import flow
+from flows.engine.launch import flow
 from tasks.stage import stage
 
 pytestmark = pytest.mark.server

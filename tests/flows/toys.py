@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from flows.artifacts import show_link, show_markdown, show_table
-from flows.launch import current_run_id, flow
+from flows.engine.artifacts import show_link, show_markdown, show_table
+from flows.engine.launch import current_run_id, flow
 from tasks.errors import DataError
 from tasks.stage import stage
 

@@ -10,32 +10,34 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tasks.ledger import open_ledger
-from tests.flows.forking import Forks, open_forks
+from tests.flows.decided import Decided, decided, kill_overruling, shared_forks, told
+from tests.flows.forking import Forks
 from tests.flows.outcome import PROJECT, flow_runs, read_outcome
-from tests.flows.turns import FIRST, SECOND, write_shop
+from tests.flows.turns import DECISION, FIRST, SECOND, write_shop
 from tests.soak.test_kills import check_instant, wait_until_alone
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200), pytest.mark.xdist_group("crashes")]
+__all__ = ["decided", "shared_forks", "told"]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200), pytest.mark.xdist_group("decisions")]
 RUNS = int(os.environ.get("TRUEUP_SOAK_RUNS", "200"))
 SEED = int(os.environ.get("TRUEUP_SOAK_SEED", time.time_ns() % 1_000_000))
 WHY = ("--reason", "drawn at random")
 DONE, REFUSED, KILLED = 0, 2, -9
 
 
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    with open_forks(tmp_path_factory.mktemp("said")) as forks:
-        yield forks
+def test_overruling_killed_at_every_point(decided: Decided, shared_forks: Forks) -> None:
+    points = (DECISION[0], "in-ledger", *DECISION[1:], "after-pages", "after-head")
+    kill_overruling(decided, shared_forks, points)
+    print(f"\noverruling: {len(points)} points")
 
 
-def test_a_long_life_of_kills(forks: Forks, tmp_path: Path) -> None:
+def test_a_long_life_of_kills(shared_forks: Forks, tmp_path: Path) -> None:
     """After each command one valid champion and a ledger that verifies; the next undisturbed turn finishes the work."""
+    forks = shared_forks
     home, shop, chance = tmp_path / "home", write_shop(tmp_path / "shop"), random.Random(SEED)
     assert forks.run("run", shop, *FIRST, TRUEUP_HOME=str(home)).code == DONE
     counts: Counter[str] = Counter()
@@ -65,13 +67,15 @@ def _draw(chance: random.Random, shop: str, home: Path) -> tuple[str, ...]:
     """A command: a turn that trains something new, a person's decision, or a scoring that is forced."""
     with open_ledger(home) as ledger:
         versions = [str(e.subject) for e in ledger.entries(PROJECT, "train")]
-    kind = chance.choice(("run", "train", "promote", "promote", "rollback", "rollback", "score"))
+    kind = chance.choice(("run", "train", "promote", "promote", "rollback", "rollback", "reject", "score"))
     if kind == "run":
         return ("run", shop, *SECOND)
     if kind == "train":
         return ("train", shop, *SECOND, "--set", f"train.seed={chance.randrange(1000)}")
     if kind == "promote":
         return ("promote", shop, chance.choice(versions), "--override", *WHY)
+    if kind == "reject":
+        return ("reject", shop, chance.choice(versions), *WHY)
     if kind == "rollback":
         return ("rollback", shop, *chance.choice(((), (chance.choice(versions),))), *WHY)
     return ("score", shop, *SECOND)

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from flows.environment import prepare_environment
-from flows.server import free_port, server_status, start_server, stop_server, tail
+from flows.engine.environment import prepare_environment
+from flows.engine.server import free_port, server_status, start_server, stop_server, tail
 from tasks.errors import InfrastructureError
 
 logger = logging.getLogger(__name__)

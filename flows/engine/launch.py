@@ -12,10 +12,10 @@ from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
 
 from pydantic.fields import FieldInfo
 
-from flows.crashes import note_run
-from flows.environment import prepare_environment, uncollected_imports, untracked_import
-from flows.logs import log_to_page
-from flows.server import local_api
+from flows.engine.crashes import note_run
+from flows.engine.environment import prepare_environment, uncollected_imports, untracked_import
+from flows.engine.logs import log_to_page
+from flows.engine.server import local_api
 from tasks.config import find_home, find_project_file, project_root
 from tasks.errors import ConfigError, InfrastructureError
 

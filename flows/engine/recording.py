@@ -25,7 +25,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.environment import uncollected_imports
+from flows.engine.environment import uncollected_imports
 from tasks.errors import InfrastructureError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.environment import prepare_environment
+from flows.engine.environment import prepare_environment
 from tasks.errors import InfrastructureError
 
 HEALTH_SECONDS = 3.0
@@ -58,7 +58,7 @@ def local_api(home: Path) -> Iterator[str]:
     prepare_environment()
     from prefect.settings import get_current_settings, temporary_settings
 
-    from flows.crashes import HOME, claimed, mark_killed_runs
+    from flows.engine.crashes import HOME, claimed, mark_killed_runs
 
     named = get_current_settings().api.url
     if named:
@@ -76,7 +76,7 @@ def local_api(home: Path) -> Iterator[str]:
             mark_killed_runs(home, HOME)
             yield kept.url
         return
-    from flows.recording import recording
+    from flows.engine.recording import recording
 
     folder = home / "prefect"
     database = database_url(home)
@@ -146,7 +146,7 @@ def start_server(home: Path, port: int | None = None) -> str:
         pid, url = _spawn(home, port or free_port())
         _wait_until_up(pid, url, home)
         (folder / "server.json").write_text(json.dumps({"url": url, "pid": pid}))
-    from flows.crashes import ensure_crash_automation
+    from flows.engine.crashes import ensure_crash_automation
 
     ensure_crash_automation(url)
     return url.removesuffix("/api")
@@ -157,7 +157,7 @@ def stop_server(home: Path, force: bool = False) -> str:
 
     While commands record their runs with it, it is left alone and InfrastructureError names them; `force` stops it.
     """
-    from flows.crashes import users_of
+    from flows.engine.crashes import users_of
 
     status = server_status(home)
     if not status.running:
