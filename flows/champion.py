@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from tasks.data.seen import find_unseen
 from tasks.errors import ConfigError, DataError, InfrastructureError
 from tasks.evaluation.contender import Contender
 from tasks.ledger import Entry, Ledger
-from tasks.registry import load_artifact, load_version, open_registry
+from tasks.registry import load_version, open_registry, read_artifact
 from tasks.results import ModelVersion, TrainingFrame
 
 SEEN = "seen.npy"  # in a version's MLflow run: hashes of the rows that it has seen, where a rule does not tell them
@@ -105,8 +106,18 @@ def find_unseen_rows(workspace: Workspace, served: Served, rows: TrainingFrame) 
         raise DataError("which rows it has seen was not recorded when it was trained; train again.")
     listed = None
     if facts["how"] == "list":
-        listed = np.load(load_artifact(open_registry(workspace.project.home), served.version, SEEN), allow_pickle=False)
+        try:
+            listed = read_artifact(open_registry(workspace.project.home), served.version, SEEN, _read_hashes)
+        except InfrastructureError as error:
+            raise DataError(f"the list of the rows that it has seen is not there: {error}") from None
     return find_unseen(facts, listed, rows, workspace.project.spec)
+
+
+def _read_hashes(path: Path) -> NDArray[np.uint64]:
+    hashes = np.load(path, allow_pickle=False)
+    if hashes.ndim != 1 or hashes.dtype != np.uint64:
+        raise ValueError(f"{hashes.dtype} of {hashes.ndim} dimensions; expected a row of uint64")
+    return np.asarray(hashes, np.uint64)
 
 
 def find_evidence(workspace: Workspace, version: int) -> Entry:

@@ -16,7 +16,7 @@ from flows.find_row import Quarantined, ScoredRow, find_raw_row, find_row
 from flows.plan import score_key
 from flows.workspace import Workspace, look_in
 from tasks.evaluation.contributions import Contributions, sample_orders, sum_parts
-from tasks.registry import load_artifact, open_registry
+from tasks.registry import open_registry, read_artifact
 from tasks.stats.prediction import decide_rows, predict_rows
 from tasks.training.anatomy import Anatomy, find_linear_form, score_raw, take_apart, trace_columns
 
@@ -49,9 +49,12 @@ def explain(project: str, row: str, batch: str | None = None) -> Answer:
             return _tell_quarantine(workspace, found)
         served = load_served(workspace, found.version)
         raw = find_raw_row(workspace, found, served.features)
-        reference = pd.read_parquet(
-            load_artifact(open_registry(workspace.project.home), served.version, "reference.parquet")
-        )[list(served.features)]
+        reference = read_artifact(
+            open_registry(workspace.project.home),
+            served.version,
+            "reference.parquet",
+            lambda path: pd.read_parquet(path)[list(served.features)],
+        )
         anatomy = take_apart(served.estimator)
         explained = explain_score(workspace, served, anatomy, found, raw, reference)
         return _tell(workspace, served, anatomy, found, raw, explained, len(reference))

@@ -19,7 +19,7 @@ from tasks.data.source import Batch, table_of
 from tasks.ledger import Entry
 from tasks.monitoring.profile import Profile
 from tasks.monitoring.window import monitor_window
-from tasks.registry import Registry, load_artifact, log_window, open_registry
+from tasks.registry import Registry, log_window, open_registry, read_artifact
 from tasks.results import MetricValue, ModelVersion, Window
 from tasks.stage import crash_point
 
@@ -96,11 +96,11 @@ def _version(workspace: Workspace, scored: Entry | None) -> ModelVersion | None:
 
 
 def _profile(registry: Registry, version: ModelVersion) -> Profile:
-    return Profile.from_json(load_artifact(registry, version, "profile.json").read_text(encoding="utf-8"))
+    return read_artifact(registry, version, "profile.json", lambda p: Profile.from_json(p.read_text(encoding="utf-8")))
 
 
 def _reference(registry: Registry, version: ModelVersion) -> pd.DataFrame:
-    return pd.read_parquet(load_artifact(registry, version, "reference.parquet"))
+    return read_artifact(registry, version, "reference.parquet", pd.read_parquet)
 
 
 def _promised(evidence: Any) -> MetricValue | None:

@@ -18,7 +18,7 @@ from tasks.registry.record import DatasetRecord, TrainingRecord, list_columns, l
 from tasks.registry.removal import Shelf, Stored, list_files, read_shelf, remove_stored
 from tasks.registry.runs import find_training, register, register_training
 from tasks.registry.soundness import predict_in_fresh_process
-from tasks.registry.versions import find_version, load_artifact, load_version, locate_model, run_link
+from tasks.registry.versions import find_version, load_artifact, load_version, locate_model, read_artifact, run_link
 from tasks.registry.windows import log_window
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "place_here",
     "predict_in_fresh_process",
     "read_aliases",
+    "read_artifact",
     "read_head",
     "read_shelf",
     "register",

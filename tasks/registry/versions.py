@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tasks.errors import InfrastructureError
 from tasks.files import scratch_folder
@@ -14,6 +15,7 @@ from tasks.registry.files import check_digest, load_model_files
 from tasks.registry.locations import local_text, place_here
 from tasks.results import ModelVersion
 
+T = TypeVar("T")
 TAG = "trueup."
 _KEY = re.compile(r"[\w.:-]{1,250}")
 
@@ -87,6 +89,23 @@ def load_artifact(registry: Registry, version: ModelVersion, path: str) -> Path:
                 (kept / path).parent.mkdir(parents=True, exist_ok=True)
                 fetched.replace(kept / path)
     return kept / path
+
+
+def read_artifact(registry: Registry, version: ModelVersion, path: str, read: Callable[[Path], T]) -> T:
+    """What `read` makes of a file among the artifacts of the version's run.
+
+    InfrastructureError where the file is not there, or was changed so that it cannot be read. No digest is kept of
+    these files, as there is of the model's: `read` must not run what stands in them.
+    """
+    file = load_artifact(registry, version, path)
+    try:
+        return read(file)
+    except Exception as error:  # noqa: BLE001 - a changed file raises in its reader what it likes
+        said = (str(error).strip().splitlines() or ["no message"])[0][:200].rstrip(".")
+        raise InfrastructureError(
+            f"{version.project}: {file} of version {version.version} cannot be read: it was changed or damaged since "
+            f"it was written ({type(error).__name__}: {said}). Restore it from a backup, or train again."
+        ) from None
 
 
 def run_link(registry: Registry, run_id: str) -> str:
