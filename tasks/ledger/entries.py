@@ -92,8 +92,10 @@ def hash_row(row: Mapping[str, Any]) -> str:
 
 
 def read_entry(row: Mapping[str, Any]) -> Entry:
-    """A row as an Entry; InfrastructureError for one that was edited so that it cannot be read."""
+    """A row as an Entry; InfrastructureError for one that was edited: nothing is decided or loaded by it."""
     try:
+        if hash_row(row) != row["hash"]:
+            raise ValueError("its hash does not fit")
         return Entry(
             **{name: row[name] for name in ("project", "seq", "step", "key", "subject", "outcome", "reason", "actor")},
             as_of=None if row["as_of"] is None else datetime.fromisoformat(row["as_of"]),
