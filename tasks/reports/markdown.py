@@ -6,8 +6,9 @@ import re
 
 
 def escape(text: str) -> str:
-    """Any text for Markdown, its special characters escaped; line breaks as spaces."""
-    return re.sub(r"([\\`*_{}\[\]<>()#+\-!|&~$])", r"\\\1", " ".join(text.split()))
+    """Any text for Markdown, its special characters escaped; line breaks as spaces. An address is no link."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>()#+\-!|&~$])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"(:)(?=//)|(?i:(?<=www)(\.))", lambda found: "\\" + found[0], escaped)
 
 
 def code(text: str) -> str:
