@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, tzinfo
 from typing import Any
 
+from flows.plan import find_twin
 from tasks.ledger import Entry
 
 DONE = {
@@ -74,7 +75,9 @@ def _tell_evidence(entry: Entry, rests_on: Entry, all_of_them: Iterable[Entry]) 
     else:
         yield label_line("compared", "with no champion")
     rows = f"trained on {trained['rows']:,} rows" if trained.get("rows") else ""
-    look = f"look {found['look']} of {found['looks']}" if rests_on.step == "look" else ""
+    twin = find_twin(trained)
+    at_look = f"look {found['look']} of {found['looks']}" if rests_on.step == "look" or twin is not None else ""
+    look = f"version {twin} fitted again after {at_look}" if twin is not None and rests_on.step != "look" else at_look
     snapshot = f"snapshot {str(payload.get('snapshot'))[:12]}" if payload.get("snapshot") else ""
     run = f"MLflow run {payload.get('run_id')}" if payload.get("run_id") else ""
     yield label_line("from", "; ".join(part for part in (rows, look, snapshot, run) if part))

@@ -9,9 +9,28 @@ from typing import Any
 from flows.plan import Cut, count_labelled, specification, validate_key
 from flows.provenance import describe_environment
 from flows.workspace import Workspace
-from tasks.registry import DatasetRecord, StoredFiles, TrainingRecord, list_columns, list_metrics, list_params
-from tasks.results import Evaluation, FittedModel, Soundness, Split, TrainingFrame, Verdict, to_json
+from tasks.registry import DatasetRecord, StoredFiles, TrainingRecord, list_columns, list_params
+from tasks.results import Evaluation, FittedModel, Soundness, TrainingFrame, Verdict, to_json
 from tasks.table import Schema
+
+
+def describe_evidence(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
+    """What a verdict rests on, as the ledger keeps it of a training and of a look."""
+    return {
+        "judged": evaluation.rows,
+        "metric": evaluation.metric_name,
+        "metrics": list(evaluation.metrics),
+        "baseline": evaluation.baseline,
+        "baseline_comparison": evaluation.against_baseline,
+        "champion": evaluation.champion,
+        "comparison": evaluation.against_champion,
+        **describe_gates(verdict),
+    }
+
+
+def describe_gates(verdict: Verdict) -> dict[str, Any]:
+    """The gates of a verdict, and the one that settled it."""
+    return {"gates": list(verdict.gates), "deciding": verdict.deciding}
 
 
 def make_payload(
@@ -19,25 +38,25 @@ def make_payload(
     key: str,
     cut: Cut,
     rows: TrainingFrame,
-    split: Split,
     model: FittedModel,
-    evaluation: Evaluation,
     verdict: Verdict,
     soundness: Soundness,
+    evidence: Mapping[str, Any],
     *,
     refused: tuple[str, ...],
-    compared_with: int | None,
     seconds: float,
     seen: Mapping[str, Any],
-    refit: bool,
-    first_look: bool,
+    refit: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Everything about a training that a later turn, a page or a person may ask for, as plain values."""
+    """Everything about a training that a later turn, a page or a person may ask for, as plain values.
+
+    `evidence` is what the verdict rests on (`describe_evidence`), with the rows that it is from (`split`), the
+    columns' `importance`, `compared_with`, and `look` of at most so many `looks`.
+    """
     schema = Schema(())
     for batch in cut.batches:
         if batch.key in rows.batches:
             schema = schema.united(batch.schema)
-    gates = workspace.project.spec.gates
     return {
         "training_key": key,
         "snapshot": rows.snapshot,
@@ -47,10 +66,9 @@ def make_payload(
         "known_as_of": cut.as_of,
         "rows": len(rows.target),
         "dropped": dict(rows.dropped),
-        "split": split.how,
         "seen": dict(seen),
         "labelled": count_labelled(cut, workspace.project.spec.data.label_delay),
-        "refit": _describe_refit(rows, split) if refit else None,
+        "refit": refit,
         "task": model.task,
         "classes": list(model.classes),
         "features": list(model.features),
@@ -62,21 +80,9 @@ def make_payload(
         "calibration": model.calibration,
         "threshold": model.threshold,
         "threshold_how": model.threshold_how,
-        "metric": evaluation.metric_name,
-        "metrics": list(evaluation.metrics),
-        "baseline": evaluation.baseline,
-        "champion": evaluation.champion,
-        "comparison": evaluation.against_champion,
-        "baseline_comparison": evaluation.against_baseline,
-        "judged": evaluation.rows,
-        "look": 1 if first_look else 0,
-        "looks": gates.champion.looks,
-        "importance": dict(evaluation.importance),
+        **evidence,
         "soundness": soundness,
-        "gates": list(verdict.gates),
-        "deciding": verdict.deciding,
         "verdict": {"outcome": verdict.outcome, "reason": verdict.reason},
-        "compared_with": compared_with,
         "specification": specification(workspace.project),
         "batch_contents": {b.key: b.content for b in cut.batches if b.key in rows.batches},
         "checks": {b.key: validate_key(workspace.project, b, labels=True) for b in cut.batches},
@@ -85,11 +91,11 @@ def make_payload(
     }
 
 
-def _describe_refit(rows: TrainingFrame, split: Split) -> dict[str, Any]:
-    """What a released model saw beyond its evaluated twin."""
+def describe_refit(rows: TrainingFrame, twin_rows: int) -> dict[str, Any]:
+    """What a model that was fitted again saw beyond its evaluated twin, which was fitted on `twin_rows`."""
     return {
         "rows": len(rows.target),
-        "twin_rows": len(rows.target) - len(split.test),
+        "twin_rows": twin_rows,
         "batches": list(rows.batches),
         "until": None if rows.time is None else rows.time.max(),
     }
@@ -99,15 +105,15 @@ def make_record(
     workspace: Workspace,
     key: str,
     rows: TrainingFrame,
-    split: Split,
+    parts: Mapping[str, int],
     model: FittedModel,
-    evaluation: Evaluation,
+    metrics: Mapping[str, float],
     stored: StoredFiles,
     payload: Mapping[str, Any],
     files: Mapping[str, Path],
     texts: Mapping[str, str],
 ) -> TrainingRecord:
-    """The training as MLflow gets it."""
+    """The training as MLflow gets it. `parts` says how many rows were for what."""
     project = workspace.project
     contract = project.contract_path
     more = {
@@ -118,7 +124,6 @@ def make_record(
     }
     source = ", ".join(project.spec.data.sources)
     columns = list_columns(rows.frame)
-    parts = {"train": len(split.fit), "calibration": len(split.calibration), "test": len(split.test)}
     datasets = [
         DatasetRecord(f"{project.name} {part}", part, rows.snapshot, source, count, columns)
         for part, count in parts.items()
@@ -128,7 +133,7 @@ def make_record(
         snapshot=rows.snapshot,
         stored=stored,
         params=list_params(model),
-        metrics={**list_metrics(evaluation), "training/seconds": payload["seconds"]},
+        metrics={**metrics, "training/seconds": payload["seconds"]},
         tags={
             "git_commit": payload["environment"]["git_commit"],
             "lock": payload["environment"]["lock"],
@@ -140,6 +145,6 @@ def make_record(
         files=files,
         texts={**more, **texts},
         description=f"Verdict: {payload['verdict']['outcome']}. {payload['verdict']['reason']}\n\n"
-        f"Chosen: {model.choice}\n\nSplit {split.how}",
+        f"Chosen: {model.choice}\n\nSplit {payload['split']}",
         actor=workspace.actor,
     )

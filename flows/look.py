@@ -11,6 +11,7 @@ import logging
 import numpy as np
 
 from flows.champion import Served, find_evidence, find_opponent, find_unseen_rows, load_served
+from flows.evidence import describe_evidence
 from flows.plan import count_labelled, digest
 from flows.show import show_verdict
 from flows.train import load_accepted_rows, make_cut, record_checks
@@ -22,7 +23,7 @@ from tasks.evaluation.challenger import evaluate_stored
 from tasks.evaluation.gates import COMPARED
 from tasks.evaluation.verdict import judge_challenger
 from tasks.ledger import Entry
-from tasks.results import Evaluation, Soundness, TrainingFrame, Verdict
+from tasks.results import Evaluation, Soundness, TrainingFrame
 from tasks.stage import crash_point
 from tasks.stats.comparison import split_confidence
 
@@ -61,7 +62,7 @@ def look_again(workspace: Workspace, version: int) -> Entry:
     verdict = judge_challenger(evaluation, Soundness(**challenger.trained["soundness"]), spec, state)
     payload = {
         **{fact: challenger.trained[fact] for fact in ("run_id", "snapshot")},
-        **_describe(evaluation, verdict),
+        **describe_evidence(evaluation, verdict),
         "split": f"{evaluation.rows:,} labelled rows that version {version} has not seen",
         "judged_snapshot": rows.snapshot,
         "labelled": count_labelled(cut, spec.data.label_delay),
@@ -108,17 +109,3 @@ def _evaluate(
         confidence=confidence,
     )
     return evaluation, state
-
-
-def _describe(evaluation: Evaluation, verdict: Verdict) -> dict[str, object]:
-    return {
-        "judged": evaluation.rows,
-        "metric": evaluation.metric_name,
-        "metrics": list(evaluation.metrics),
-        "baseline": evaluation.baseline,
-        "baseline_comparison": evaluation.against_baseline,
-        "champion": evaluation.champion,
-        "comparison": evaluation.against_champion,
-        "gates": list(verdict.gates),
-        "deciding": verdict.deciding,
-    }

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from tasks.config import LoadedProject
 from tasks.data.snapshot import snapshot_key
@@ -100,7 +100,9 @@ def first_cut(visible: tuple[Batch, ...], as_of: datetime) -> Cut:
 
 def to_walk(ledger: Ledger, name: str, visible: tuple[Batch, ...]) -> tuple[Batch, ...]:
     """The batches that are scored and monitored: those after what the first champion learned from."""
-    first = next((e for e in ledger.entries(name, step="train") if e.outcome == "promote"), None)
+    passed = (e for e in ledger.entries(name, step="train") if e.outcome == "promote")
+    # What passed at a look met a champion, so the first one was released by a person before.
+    first = next((e for e in passed if find_twin(e.payload) is None), None)
     if first is None:
         return visible[-1:]
     learned = set(first.payload["batches"]) | set(first.payload.get("refused", ()))
@@ -176,6 +178,16 @@ def training_key(project: LoadedProject, cut: Cut) -> str:
     return digest("train", snapshot_key(cut.batches, cut.as_of), validated, specification(project))
 
 
+def find_twin(trained: Mapping[str, Any]) -> int | None:
+    """The version that a training fitted again after it had passed at a look, by the payload; None for any other."""
+    return (trained.get("refit") or {}).get("twin")
+
+
+def refit_key(look: Entry) -> str:
+    """The key of the training that fits a version again after it passed at a look."""
+    return digest(look.key, "refit")
+
+
 def score_key(batch: Batch) -> str:
     """The key of a batch's scoring: what a model sees of it. A batch is scored once, by the champion of its turn."""
     return digest("score", batch.key, batch.inputs)
@@ -236,7 +248,10 @@ def _plan_look(project: LoadedProject, ledger: Ledger, visible: tuple[Batch, ...
     if decided is None or decided.outcome != "hold":
         return ()
     verdicts = [e for step in ("train", "look") if (e := ledger.latest(name, step=step, subject=str(version)))]
-    evidence = max(verdicts, key=lambda e: e.seq).payload
+    newest = max(verdicts, key=lambda e: e.seq)
+    if ledger.find(name, "train", refit_key(newest)) is not None:
+        return ()  # it passed, and the version that it was fitted again as is decided about in its place
+    evidence = newest.payload
     kept_by = [g for g in evidence["gates"] if g["status"] == "inconclusive"]
     if any(g["name"] in ("sound", "speed", "size") or g["evidence"].get("withdrawn") for g in kept_by):
         return ()

@@ -6,11 +6,13 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LOCK = _ROOT / "uv.lock"
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "skops")
+_SHOWN = 12  # letters of a commit or a digest
 
 
 def describe_environment(root: Path) -> dict[str, str]:
@@ -31,6 +33,14 @@ def describe_environment(root: Path) -> dict[str, str]:
         **{name: version(name) for name in _LIBRARIES},
         **_describe_threads(),
     }
+
+
+def compare_environments(then: Mapping[str, str] | None, now: Mapping[str, str]) -> list[str] | None:
+    """What the training ran on that is another now, a clause each; None where it was not recorded."""
+    if then is None:
+        return None
+    names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    return [f"{n.replace('_', ' ')} {_short(then.get(n))} then, {_short(now.get(n))} now" for n in names]
 
 
 def find_commit(root: Path) -> str:
@@ -83,3 +93,11 @@ def _describe_threads() -> dict[str, str]:
 def _name_blas(pool: dict[str, object]) -> str:
     words = (pool.get("internal_api"), pool.get("version"), pool.get("architecture"))
     return " ".join(str(word) for word in words if word) + f" on {pool['num_threads']} thread(s)"
+
+
+def _short(value: str | None) -> str:
+    """A commit or digest by its first letters; what was not told as such."""
+    if not value:
+        return "(not told)"
+    head, plus, more = value.partition("+")
+    return f"{head[:_SHOWN]}{plus}{more}" if len(head) >= 16 and head.isalnum() else value

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.champion import find_training, version_of
-from flows.plan import digest
+from flows.plan import digest, find_twin
 from flows.workspace import Workspace
 from tasks.config import LoadedProject
 from tasks.errors import InfrastructureError
 from tasks.files import whole_file
 from tasks.ledger import Entry
-from tasks.registry import Registry, load_artifact, log_pages, open_registry
+from tasks.registry import Registry, log_pages, open_registry, read_artifact
 from tasks.results import ModelVersion
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def page_paths(project: LoadedProject, version: int) -> dict[str, Path]:
 
 
 def publish(workspace: Workspace, version: int) -> None:
-    """Write a version's pages, and those of the champion that it displaced, and log them to their MLflow runs.
+    """Write a version's pages and log them to its MLflow run; so too those of whom it displaced, and of its twin.
 
     The same ledger gives the same pages; what is there already is not written again. InfrastructureError where the
     disk or MLflow refuses.
@@ -42,7 +42,8 @@ def publish(workspace: Workspace, version: int) -> None:
     decisions = workspace.ledger.entries(workspace.project.name, step="release")
     moved = [(before, after) for _, before, after in _follow(decisions) if before not in (None, after)]
     displaced = [before for before, after in moved[-1:] if after == version and before is not None]
-    for number in (version, *displaced):
+    twin = find_twin(find_training(workspace, version).payload)
+    for number in (version, *displaced, *([twin] if twin is not None else [])):
         _publish_one(workspace, number, decisions)
 
 
@@ -54,6 +55,7 @@ def gather_dossier(workspace: Workspace, version: int, decisions: Sequence[Entry
     trained = find_training(workspace, version)
     again = [e for e in ledger.entries(project.name, step="look") if e.subject == trained.subject]
     judged = [e for e in again if e.seq > trained.seq]
+    again_as = [e.subject for e in ledger.entries(project.name, step="train") if find_twin(e.payload) == version]
     looks = [
         Look(int(e.payload.get("look", n)), e.at, e.outcome, e.reason, e.payload)
         for n, e in enumerate((trained, *judged), 1)
@@ -69,6 +71,7 @@ def gather_dossier(workspace: Workspace, version: int, decisions: Sequence[Entry
         looks=looks,
         decisions=_list_decisions(decisions, version, (trained, *judged)),
         spec=_read_spec(open_registry(project.home), version_of(trained)),
+        successor=int(str(again_as[-1])) if again_as else None,
     )
 
 
@@ -140,8 +143,8 @@ def _list_decisions(decisions: Sequence[Entry], version: int, evidence: Sequence
 def _read_curves(registry: Registry, version: ModelVersion) -> Mapping[str, Any]:
     """The curves of the version's test rows; empty where its run does not have them."""
     try:
-        curves = json.loads(load_artifact(registry, version, "curves.json").read_text(encoding="utf-8"))
-    except (InfrastructureError, OSError, ValueError):
+        curves = read_artifact(registry, version, "curves.json", lambda path: json.loads(path.read_bytes()))
+    except InfrastructureError:
         return {}
     return curves if isinstance(curves, Mapping) else {}
 
@@ -151,8 +154,7 @@ def _read_spec(registry: Registry, version: ModelVersion) -> Mapping[str, Any]:
     import yaml
 
     try:
-        text = load_artifact(registry, version, "project.yaml").read_text(encoding="utf-8")
-    except (InfrastructureError, OSError):
+        spec = read_artifact(registry, version, "project.yaml", lambda path: yaml.safe_load(path.read_bytes()))
+    except InfrastructureError:
         return {}
-    spec = yaml.safe_load(text)
     return spec if isinstance(spec, Mapping) else {}

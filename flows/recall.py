@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,15 @@ from pydantic import ValidationError
 
 from flows.answer import show_plain
 from flows.champion import version_of
+from flows.plan import find_twin
 from flows.validate import quarantined_rows
 from flows.workspace import Workspace
 from tasks.config import LoadedProject, Project
 from tasks.data.source import Batch, read_source
 from tasks.errors import ConfigError, DataError, InfrastructureError
 from tasks.ledger import Entry
-from tasks.registry import load_artifact, open_registry
-from tasks.results import Trial
+from tasks.registry import Registry, open_registry, read_artifact
+from tasks.results import ModelVersion, Trial
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class Recording:
     def made(self) -> Mapping[str, Any]:
         """The payload of the training's entry."""
         return self.entry.payload
+
+    @property
+    def twin(self) -> int | None:
+        """The version whose evidence is this one's, where it was fitted again after a look; else None."""
+        return find_twin(self.made)
 
     @property
     def moment(self) -> datetime | None:
@@ -61,10 +68,10 @@ def read_recording(workspace: Workspace, version: int) -> Recording:
             "only versions trained since can be reproduced."
         )
     registry, stored = open_registry(workspace.project.home), version_of(entry)
-    texts = {n: load_artifact(registry, stored, n).read_text(encoding="utf-8") for n in ("project.yaml", "trials.json")}
+    text = read_artifact(registry, stored, "project.yaml", lambda path: path.read_text(encoding="utf-8"))
     try:
-        spec = Project.model_validate(yaml.safe_load(texts["project.yaml"]))
-        trials = tuple(Trial(**{**t, "scores": tuple(t["scores"])}) for t in json.loads(texts["trials.json"]))
+        spec = Project.model_validate(yaml.safe_load(text))
+        trials = read_trials(registry, stored)
     except (ValidationError, yaml.YAMLError, ValueError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise InfrastructureError(
@@ -74,8 +81,24 @@ def read_recording(workspace: Workspace, version: int) -> Recording:
     # Where the rows are may have changed; which rows they were is told by the snapshot's fingerprint.
     data = spec.data.model_copy(update={"source": workspace.project.spec.data.source})
     project = replace(workspace.project, spec=spec.model_copy(update={"data": data}))
-    reference = pd.read_parquet(load_artifact(registry, stored, "reference.parquet"))
+    columns = [*entry.payload["features"]]
+    reference = read_artifact(registry, stored, "reference.parquet", lambda path: _read_reference(path, columns))
     return Recording(entry, project, trials, reference)
+
+
+def _read_reference(path: Path, features: Sequence[str]) -> pd.DataFrame:
+    rows = pd.read_parquet(path)
+    return rows[[*features, *(name for name in rows if name not in features)]]  # KeyError where one is not in it
+
+
+def read_trials(registry: Registry, version: ModelVersion) -> tuple[Trial, ...]:
+    """The finished trials of the search that a version comes from."""
+    return read_artifact(registry, version, "trials.json", _read_trials)
+
+
+def _read_trials(path: Path) -> tuple[Trial, ...]:
+    made = json.loads(path.read_text(encoding="utf-8"))
+    return tuple(Trial(**{**trial, "scores": tuple(trial["scores"])}) for trial in made)
 
 
 def find_batches(workspace: Workspace, then: Recording) -> list[Batch]:

@@ -68,6 +68,7 @@ def renew_evidence(workspace: Workspace, version: int, champion: int | None) -> 
 
     DataError and ConfigError where there are no rows to compare them on; nothing is written then.
     """
+    # Also with `train.refit` nothing is fitted again here: a person approved this version, and this one is released.
     evidence = find_evidence(workspace, version)
     if evidence.payload["compared_with"] == champion:
         return evidence

@@ -15,13 +15,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flows.answer import Answer, label_line, show_plain
-from flows.champion import version_of
+from flows.champion import find_training, version_of
 from flows.engine.artifacts import show_markdown
 from flows.engine.launch import flow
 from flows.parameters import ModelNumber, ProjectName
 from flows.plan import specification
-from flows.provenance import describe_environment
+from flows.provenance import compare_environments, describe_environment
 from flows.recall import Recording, find_batches, find_quarantines, read_recording
+from flows.refit import fit_again
 from flows.show import describe_turn
 from flows.summary import MOST_LINES, TurnReport
 from flows.workspace import Workspace, look_in
@@ -37,10 +38,10 @@ from tasks.registry import digest_estimator, digest_stored, load_version, locate
 from tasks.results import FittedModel, Split, TrainingFrame
 from tasks.stats.prediction import predict_rows
 from tasks.training.model import train_model
-from tasks.training.refit import refit_model
+from tasks.training.refit import Winner, refit_model
 
 progress = logging.getLogger("trueup.progress")
-_COMMIT = 12  # letters of a commit or a digest that are shown
+_SHOWN = 12  # letters of a digest
 
 
 @flow(name="reproduce", run_name="reproduce {project} version {version}")
@@ -53,25 +54,38 @@ def reproduce(project: ProjectName, version: ModelNumber) -> Answer:
         then = read_recording(workspace, version)
         batches = find_batches(workspace, then)
         progress.info("reading the rows of %s", show_plain(", ".join(then.made["batches"]), 100))
-        rows = load_training_rows(then.project, batches, then.moment, find_quarantines(workspace, then))
+        like = (then.made["task"], then.made["classes"]) if then.twin is not None else None
+        rows = load_training_rows(then.project, batches, then.moment, find_quarantines(workspace, then), like)
         split = split_rows(rows, then.project)
-        spec = then.project.spec
-        progress.info("fitting %s again on %s rows; nothing is searched", then.made["candidate"], f"{len(split.fit):,}")
-        twin = train_model(rows, split, spec, trials=then.trials)
-        # What serves may have been fitted once more on all rows; the evidence is its twin's.
-        model = refit_model(twin, rows, split, spec) if then.made.get("refit") else twin
-        progress.info("comparing on %s test rows", f"{len(split.test):,}")
-        evaluation = evaluate_challenger(twin, rows, split, spec)
-        findings = {
-            "data": [compare_rows(then, rows, batches)],
-            "settings": compare_settings(then, split, model),
-            "model": [*compare_models(workspace, then, rows, split, model), compare_reference(then, rows, split, twin)],
-            "metrics": [compare_metrics(then.made["metrics"], evaluation.metrics)],
-        }
+        findings: dict[str, list[Finding]] = {"data": [compare_rows(then, rows, batches)]}
+        if then.twin is None:
+            findings |= train_again(workspace, then, rows, split)
+        else:  # fitted again after its twin had passed at a look: it has no evidence of its own to compare
+            progress.info("fitting %s again on all rows; nothing is searched", then.made["candidate"])
+            before = find_training(workspace, then.twin).payload
+            model = fit_again(before, then.trials, rows, split, then.project.spec)
+            findings["settings"] = compare_settings(then, model)
+            findings["model"] = compare_models(workspace, then, rows, split, model)
         moved = compare_environments(then.made.get("environment"), describe_environment(workspace.project.root))
         answer = tell(workspace, then, findings, moved)
         show_answer(then.project.name, answer)
         return answer
+
+
+def train_again(workspace: Workspace, then: Recording, rows: TrainingFrame, split: Split) -> dict[str, list[Finding]]:
+    """The model that its recorded trials lead to, and its evidence, beside what is there."""
+    spec = then.project.spec
+    progress.info("fitting %s again on %s rows; nothing is searched", then.made["candidate"], f"{len(split.fit):,}")
+    twin = train_model(rows, split, spec, trials=then.trials)
+    # What serves may have been fitted once more on all rows; the evidence is its twin's.
+    model = refit_model(Winner.of(twin), rows, split, spec) if then.made.get("refit") else twin
+    progress.info("comparing on %s test rows", f"{len(split.test):,}")
+    evaluation = evaluate_challenger(twin, rows, split, spec)
+    return {
+        "settings": [compare_values("split", then.made["split"], split.how), *compare_settings(then, model)],
+        "model": [*compare_models(workspace, then, rows, split, model), compare_reference(then, rows, split, twin)],
+        "metrics": [compare_metrics(then.made["metrics"], evaluation.metrics)],
+    }
 
 
 def show_answer(name: str, answer: Answer) -> None:
@@ -84,7 +98,7 @@ def show_answer(name: str, answer: Answer) -> None:
 def compare_rows(then: Recording, rows: TrainingFrame, batches: Sequence[Batch]) -> Finding:
     """The rows by their fingerprint, and where they differ, the batches whose content changed."""
     count, snapshot = then.made["rows"], then.made["snapshot"]
-    called = f"snapshot {snapshot[:_COMMIT]} ({count:,} rows of {len(batches)} batch{'es' if len(batches) > 1 else ''})"
+    called = f"snapshot {snapshot[:_SHOWN]} ({count:,} rows of {len(batches)} batch{'es' if len(batches) > 1 else ''})"
     if rows.snapshot == snapshot:
         return Finding(called)
     changed = [b.key for b in batches if b.content != then.made["batch_contents"][b.key]]
@@ -94,7 +108,7 @@ def compare_rows(then: Recording, rows: TrainingFrame, batches: Sequence[Batch])
     return Finding(called, f"batch {named} changed since; {len(rows.target):,} rows now")
 
 
-def compare_settings(then: Recording, split: Split, model: FittedModel) -> list[Finding]:
+def compare_settings(then: Recording, model: FittedModel) -> list[Finding]:
     """What the rows and the recorded project file and trials led to, short of the model itself."""
     made = then.made
     names = [n for n in {**made["params"], **model.params} if made["params"].get(n) != model.params.get(n)]
@@ -102,7 +116,6 @@ def compare_settings(then: Recording, split: Split, model: FittedModel) -> list[
     other = "" if made["candidate"] == model.candidate else f"{made['candidate']} then, {model.candidate} now"
     features = [show_plain(name, 30) for name in sorted(set(made["features"]) ^ set(model.features))][:5]
     return [
-        compare_values("split", made["split"], split.how),
         Finding(
             f"{len(made['features'])} features", f"not both then and now: {', '.join(features)}" if features else ""
         ),
@@ -156,14 +169,6 @@ def compare_reference(then: Recording, rows: TrainingFrame, split: Split, twin: 
     )
 
 
-def compare_environments(then: Mapping[str, str] | None, now: Mapping[str, str]) -> list[str] | None:
-    """What the training ran on that is another now, a clause each; None where it was not recorded."""
-    if then is None:
-        return None
-    names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
-    return [f"{n.replace('_', ' ')} {_short(then.get(n))} then, {_short(now.get(n))} now" for n in names]
-
-
 def tell(
     workspace: Workspace, then: Recording, findings: Mapping[str, list[Finding]], moved: list[str] | None
 ) -> Answer:
@@ -184,6 +189,9 @@ def tell(
     for group in differing.values():
         if group:
             said.append(("differs", "; ".join(f"{f.what}: {f.difference}" for f in group)))
+    if then.twin is not None:
+        asked = f"trueup reproduce {workspace.project.argument} {then.twin}"
+        said.append(("evidence", f"its evidence is that of version {then.twin}, which was fitted before: {asked}"))
     changed = _changed_keys(then.project.spec, workspace.project.spec)
     if changed:
         named = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
@@ -226,14 +234,6 @@ def _conclude(identical: bool, other_rows: bool, moved: list[str] | None) -> str
 
 def _column(frame: pd.DataFrame, name: str) -> NDArray[Any]:
     return np.asarray(frame[name].to_numpy())
-
-
-def _short(value: str | None) -> str:
-    """A commit or digest by its first letters; what was not told as such."""
-    if not value:
-        return "(not told)"
-    head, plus, more = value.partition("+")
-    return f"{head[:_COMMIT]}{plus}{more}" if len(head) >= 16 and head.isalnum() else value
 
 
 def _changed_keys(then: Project, now: Project) -> list[str]:

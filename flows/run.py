@@ -8,7 +8,7 @@ from flows.look import look_again
 from flows.monitor import monitor
 from flows.parameters import AsOf, Force, Overrides, ProjectName
 from flows.plan import Action, Step, first_cut, pending_release, plan_turn
-from flows.release import settle_verdict
+from flows.refit import settle_evidence
 from flows.score import score
 from flows.show import show_turn
 from flows.summary import TurnReport, last_seq, summarise
@@ -68,11 +68,11 @@ def _perform(workspace: Workspace, step: Step, project: str, overrides: list[str
     if step.action == "release":
         pending = pending_release(workspace.ledger, workspace.project.name)
         if pending is not None:
-            settle_verdict(workspace, pending)
+            settle_evidence(workspace, pending)
         else:
             move_aliases(workspace)
     elif step.action == "look":
-        settle_verdict(workspace, look_again(workspace, int(step.subject)))
+        settle_evidence(workspace, look_again(workspace, int(step.subject)))
     elif step.action == "train":
         if workspace.ledger.champion(workspace.project.name) is None:
             cut = first_cut(workspace.visible, workspace.as_of)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.answer import show_plain
-from flows.plan import Plan, approval
+from flows.plan import Plan, approval, find_twin
 from flows.workspace import Workspace
 from tasks.config import LoadedProject, shown
 from tasks.ledger import Entry, Ledger
@@ -63,8 +63,8 @@ def describe(
         by_step.setdefault(entry.step, []).append(entry)
     lines = [title]
     lines += _checked(by_step.get("validate", []))
-    lines += _trained(by_step.get("train", []))
     lines += _looked(by_step.get("look", []))
+    lines += _trained(by_step.get("train", []))
     lines += _released(project, by_step.get("release", []), by_step.get("alias", []))
     lines += _scored(by_step.get("score", []))
     lines += _monitored(by_step.get("monitor", []))
@@ -99,15 +99,18 @@ def _checked(entries: list[Entry]) -> list[str]:
 def _trained(entries: list[Entry]) -> list[str]:
     lines = []
     for entry in entries[-2:]:
-        made = entry.payload
+        made, twin = entry.payload, find_twin(entry.payload)
+        again = f"version {twin} fitted again, " if twin is not None else ""
         lines.append(
             _line(
                 "trained",
-                f"version {entry.subject}: {made['candidate']} on {made['rows']:,} rows of "
+                f"version {entry.subject}: {again}{made['candidate']} on {made['rows']:,} rows of "
                 f"{_keys(made['batches'])}, {made['seconds']:.0f} s",
             )
         )
     for entry in entries[-2:]:
+        if find_twin(entry.payload) is not None and entry.outcome == "promote":
+            continue  # in the words of the look, which stand above
         lines.append(_line("verdict", f"{entry.outcome}: {entry.reason}"))
         lines += _too_good(entry)
     return lines

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.champion import SEEN, Served, find_opponent, find_unseen_rows
+from flows.champion import Served, find_opponent, find_unseen_rows
 from flows.engine.launch import flow
-from flows.evidence import make_payload, make_record
+from flows.evidence import describe_evidence, describe_refit, make_payload, make_record
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
 from flows.plan import Cut, digest, training_key, validate_key
 from flows.precheck import check_kind, check_training
+from flows.registration import recover_training, register_version, store_model, write_references
 from flows.release import settle_verdict
 from flows.show import show_verdict
 from flows.validate import find_results, quarantines, record_result
@@ -34,27 +32,15 @@ from tasks.evaluation.plots import draw_plots
 from tasks.evaluation.verdict import judge_challenger
 from tasks.files import scratch_folder
 from tasks.ledger import Entry
-from tasks.monitoring.reference import make_profile, make_reference
-from tasks.registry import (
-    StoredFiles,
-    find_training,
-    load_artifact,
-    open_registry,
-    predict_in_fresh_process,
-    register,
-    save_model_files,
-)
-from tasks.results import ContractResult, FittedModel, Soundness, Split, TrainingFrame, to_json
+from tasks.registry import list_metrics
+from tasks.results import ContractResult, Split, TrainingFrame, to_json
 from tasks.stage import crash_point
 from tasks.stats.comparison import split_confidence
 from tasks.stats.metrics import find_metric
-from tasks.stats.prediction import predict_rows
-from tasks.training.candidates import TRUSTED_TYPES
 from tasks.training.model import train_model
-from tasks.training.refit import refit_model
+from tasks.training.refit import Winner, refit_model
 
 progress = logging.getLogger("trueup.progress")
-PROBED_ROWS = 1_000
 
 
 @flow(name="train", run_name="train {project}")
@@ -100,13 +86,10 @@ def make_cut(workspace: Workspace, before: str | None) -> Cut:
 
 def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
     """Make, judge and register one challenger, and write its training to the ledger. Nothing is released here."""
-    project, spec, registry = workspace.project, workspace.project.spec, open_registry(workspace.project.home)
-    known = find_training(registry, project.name, key)
-    if known is not None:  # registered, and cut off before the ledger knew
-        payload = json.loads(load_artifact(registry, known, "training.json").read_text(encoding="utf-8"))
-        payload |= {"run_id": known.run_id, "digest": known.digest, "uri": known.uri}
-        verdict = payload["verdict"]
-        return workspace.record("train", key, str(known.version), verdict["outcome"], verdict["reason"], payload)
+    project, spec = workspace.project, workspace.project.spec
+    known = recover_training(workspace, key)
+    if known is not None:
+        return known
     begun = time.monotonic()
     rows, refused, checked = load_accepted_rows(workspace, cut)
     check_kind(spec, rows.task)  # where a contract took rows out, only now it is sure
@@ -131,40 +114,36 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
         confidence=split_confidence(rule.confidence, rule.looks) if champion else rule.confidence,
     )
     with scratch_folder(workspace.scratch) as folder:
-        stored, soundness, prediction = _store(model, rows, split, folder / "model")
+        stored, soundness, prediction = store_model(model, rows, split, folder / "model")
         verdict = judge_challenger(evaluation, soundness, spec, state)
         refit = spec.train.refit and verdict.outcome == "promote"
         if refit:  # the twin has passed: what serves has learned from its test rows too, and must be as sound
             progress.info("fitting %s again on all %s labelled rows", model.candidate, f"{len(rows.target):,}")
-            model = refit_model(model, rows, split, spec)
-            stored, soundness, _ = _store(model, rows, split, folder / "refitted")
+            model = refit_model(Winner.of(model), rows, split, spec)
+            stored, soundness, _ = store_model(model, rows, split, folder / "refitted")
             verdict = judge_challenger(evaluation, soundness, spec, state)
         seen, listed = describe_seen(rows, split, spec, refit=refit)
-        files = {f"plots/{p.name}": p for p in draw_plots(evaluation, folder / "plots")} if spec.train.plots else {}
-        served = replace(rows, features=model.features)  # what monitoring compares with: only what the model sees
-        sample = make_reference(
-            served, split, prediction, rows=spec.monitor.sample_rows, seed=spec.train.seed, threshold=model.threshold
-        )
-        sample.to_parquet(folder / "reference.parquet")
-        files["reference.parquet"] = folder / "reference.parquet"
-        if listed is not None:
-            np.save(folder / SEEN, listed, allow_pickle=False)
-            files[SEEN] = folder / SEEN
-        payload = make_payload(
-            workspace, key, cut, rows, split, model, evaluation, verdict, soundness,
-            refused=refused, compared_with=reigning.version.version if reigning else None,
-            seconds=time.monotonic() - begun, seen=seen, refit=refit, first_look=champion is not None,
-        )  # fmt: skip
-        texts = {
-            "profile.json": make_profile(served, prediction, seed=spec.train.seed).to_json(),
-            "curves.json": to_json(evaluation.curves),
+        files, texts = write_references(model, rows, split, prediction, listed, spec, folder)
+        if spec.train.plots:
+            files |= {f"plots/{p.name}": p for p in draw_plots(evaluation, folder / "plots")}
+        evidence = {
+            **describe_evidence(evaluation, verdict),
+            "split": split.how,
+            "importance": dict(evaluation.importance),
+            "compared_with": reigning.version.version if reigning else None,
+            "look": 1 if champion else 0,
+            "looks": rule.looks,
         }
-        record = make_record(workspace, key, rows, split, model, evaluation, stored, payload, files, texts)
-        progress.info("registering")
-        version = register(registry, project.name, record)
-    crash_point("after-register")
-    payload |= {"run_id": version.run_id, "digest": version.digest, "uri": version.uri}
-    return workspace.record("train", key, str(version.version), verdict.outcome, verdict.reason, payload)
+        payload = make_payload(
+            workspace, key, cut, rows, model, verdict, soundness, evidence,
+            refused=refused, seconds=time.monotonic() - begun, seen=seen,
+            refit=describe_refit(rows, len(rows.target) - len(split.test)) if refit else None,
+        )  # fmt: skip
+        parts = {"train": len(split.fit), "calibration": len(split.calibration), "test": len(split.test)}
+        texts["curves.json"] = to_json(evaluation.curves)
+        metrics = list_metrics(evaluation)
+        record = make_record(workspace, key, rows, parts, model, metrics, stored, payload, files, texts)
+        return register_version(workspace, record, payload)
 
 
 def load_accepted_rows(
@@ -197,25 +176,6 @@ def _refused_before(workspace: Workspace, cut: Cut) -> dict[str, Entry]:
     return {key: entry for key, entry in found.items() if entry is not None and entry.outcome == "refused"}
 
 
-def _store(
-    model: FittedModel, rows: TrainingFrame, split: Split, folder: Path
-) -> tuple[StoredFiles, Soundness, NDArray[np.float64]]:
-    """The model's files, how they behave in a fresh process, and the predictions on the test rows."""
-    features = list(model.features)
-    test = rows.frame[features].iloc[list(split.test)]
-    prediction = predict_rows(model.estimator, test, model.task)
-    stored = save_model_files(
-        model.estimator,
-        folder,
-        input_example=rows.frame[features].head(5),
-        pip_requirements=_requirements(),
-        trusted_types=TRUSTED_TYPES,
-    )
-    probed = test.head(PROBED_ROWS)
-    soundness = predict_in_fresh_process(stored.path, stored.digest, probed, prediction[: len(probed)], model.task)
-    return stored, soundness, prediction
-
-
 def _unseen(
     workspace: Workspace, champion: Served | None, state: str, rows: TrainingFrame, split: Split
 ) -> tuple[NDArray[np.bool_] | None, str]:
@@ -230,13 +190,6 @@ def _unseen(
         return find_unseen_rows(workspace, champion, rows)[np.asarray(split.test)], state
     except DataError as error:
         return None, f"unreadable: {error}"
-
-
-def _requirements() -> list[str]:
-    """What a process needs to load the model: the libraries in its files, at their versions."""
-    from importlib.metadata import version
-
-    return [f"{name}=={version(name)}" for name in ("trueup", "scikit-learn", "pandas", "numpy", "skops")]
 
 
 def _all_refused(name: str, results: Mapping[str, Entry | ContractResult]) -> str:

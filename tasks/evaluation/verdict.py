@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from tasks.config import Project
@@ -18,6 +18,7 @@ from tasks.stage import stage
 log = logging.getLogger(__name__)
 ALWAYS = ("baseline", "champion", "sound", "speed", "size")  # every verdict has all of these
 MAY_NOT_APPLY = frozenset({"champion"})  # where there is none yet
+Judges = Mapping[str, Callable[[], GateResult]]
 
 
 def expect_gates(gates: Gates) -> tuple[str, ...]:
@@ -30,17 +31,24 @@ def judge_evidence(
     evaluation: Evaluation, soundness: Soundness | None, spec: Project, champion_state: str
 ) -> tuple[GateResult, ...]:
     """Every gate's result. A gate that breaks is inconclusive, so that an error holds and never releases."""
-    limits = spec.gates.limits
     judges: dict[str, Callable[[], GateResult]] = {
         "baseline": lambda: judged.judge_baseline(evaluation, spec.gates),
         "champion": lambda: judged.judge_champion(evaluation, spec.gates.champion, champion_state),
-        "sound": lambda: judged.judge_soundness(soundness),
-        "speed": lambda: judged.judge_speed(soundness, limits),
-        "size": lambda: judged.judge_size(soundness, limits),
+        **_judge_stored(soundness, spec),
     }
     for kind, metric, limit in list_bounds(spec.gates):
         judges[name_gate(kind, metric)] = partial(judge_bound, evaluation, kind, metric, limit)
     return tuple(_judge_closed(name, judges[name]) for name in expect_gates(spec.gates))
+
+
+def _judge_stored(soundness: Soundness | None, spec: Project) -> Judges:
+    """The gates that ask how the stored model behaves, and not what it is worth."""
+    limits = spec.gates.limits
+    return {
+        "sound": lambda: judged.judge_soundness(soundness),
+        "speed": lambda: judged.judge_speed(soundness, limits),
+        "size": lambda: judged.judge_size(soundness, limits),
+    }
 
 
 def decide(gates: Sequence[GateResult], asked: Gates) -> Verdict:
@@ -107,6 +115,15 @@ def _judge_closed(name: str, judge: Callable[[], GateResult]) -> GateResult:
         return GateResult(
             name, "inconclusive", f"The gate {name} could not be judged: {type(error).__name__}: {error}."
         )
+
+
+def judge_refit(twin: Sequence[GateResult], soundness: Soundness | None, spec: Project) -> Verdict:
+    """The verdict on a model that was fitted again after its twin was judged.
+
+    The twin's gates count, but for those that ask how the stored model behaves: they are judged anew.
+    """
+    judges = _judge_stored(soundness, spec)
+    return decide([_judge_closed(g.name, judges[g.name]) if g.name in judges else g for g in twin], spec.gates)
 
 
 @stage("decide")

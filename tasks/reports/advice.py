@@ -56,6 +56,9 @@ def _tell_waiting(dossier: Dossier, name: str, newest: Decision) -> State:
 
 
 def _tell_held(dossier: Dossier, name: str, newest: Decision) -> State:
+    if dossier.successor is not None:
+        said = f"{name} passed every gate at a later look, and was fitted again as version {dossier.successor}"
+        return State("fitted again", "na", f"{said}, which is decided about in its place.")
     why = f": {_why(dossier)}" if dossier.look.outcome == "hold" else ""
     return State("held", "warn", f"{name} is held and was not released{why}.")
 
@@ -141,6 +144,8 @@ def tell_steps(dossier: Dossier) -> list[Step]:
 
 
 def _steps_held(dossier: Dossier, project: str) -> list[Step]:
+    if dossier.successor is not None:
+        return [Step(f"See what became of version {dossier.successor}:", f"trueup history {project}")]
     newest, version = dossier.newest, dossier.version
     stays = newest.champion if newest else None
     first = f"Version {stays} stays champion meanwhile." if stays is not None else "There is no champion meanwhile."

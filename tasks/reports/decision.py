@@ -86,6 +86,7 @@ def write_decision_page(dossier: Dossier) -> str:
         dropped=list_items(record.get("dropped") or {}),
         dropped_features=list_items(record.get("dropped_features") or {}),
         refit=describe_refit(record.get("refit")),
+        pictured=_tell_pictured(dossier),
         batches=listed_batches(record.get("batches") or ()),
         refused=listed_batches(record.get("refused") or ()),
     )
@@ -229,12 +230,23 @@ def describe_refit(refit: Any) -> str:
         rows += f" of {listed_batches(batches)}"
     if refit.get("until"):
         rows += f", the newest of {moment(refit['until'])}"
-    twin = f" on {number(refit['twin_rows'])} rows" if is_number(refit.get("twin_rows")) else ""
+    twin_rows = f" on {number(refit['twin_rows'])} rows" if is_number(refit.get("twin_rows")) else ""
+    twin, judged = "its twin,", "the test rows"
+    if is_number(refit.get("twin")):
+        twin, judged = f"its twin, version {refit['twin']},", "the rows that were judged on"
     return (
-        f"The released model was fitted again, to the same specification, on {rows}: it has seen the test rows too. "
-        f"All evidence here is that of its twin, which was fitted{twin} without them; the released model itself was "
-        "not measured on rows that it had not seen."
+        f"This model was fitted again, to the same specification, on {rows}: it has seen {judged} too. All "
+        f"evidence here is that of {twin} which was fitted{twin_rows} without them; the model itself was not measured "
+        "on rows that it had not seen."
     )
+
+
+def _tell_pictured(dossier: Dossier) -> str:
+    """Whose curves and importances are shown, where they are not from the rows that counted."""
+    twin = (dossier.record.get("refit") or {}).get("twin")
+    if twin is not None:
+        return f"The curves and the columns below are those of version {twin}, its twin, at its training."
+    return "The curves and the columns below are those of its training." if len(dossier.looks) > 1 else ""
 
 
 def listed_batches(batches: Sequence[Any]) -> str:

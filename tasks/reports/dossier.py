@@ -52,6 +52,7 @@ class Dossier:
     looks: Sequence[Look]  # the first is that of the training
     decisions: Sequence[Decision] = ()
     spec: Mapping[str, Any] = field(default_factory=dict)
+    successor: int | None = None  # the version that it was fitted again as, once it had passed at a look
 
     @property
     def look(self) -> Look:

@@ -15,7 +15,7 @@ from tasks.config.project import Gates
 from tasks.evaluation import gates as gates_module
 from tasks.evaluation.challenger import evaluate_test_rows
 from tasks.evaluation.contender import Contender
-from tasks.evaluation.verdict import ALWAYS, decide, judge_challenger
+from tasks.evaluation.verdict import ALWAYS, decide, judge_challenger, judge_refit
 from tasks.results import Evaluation, GateResult, Soundness
 from tests.evaluation.rows import fit_model, make_frame, make_spec, make_split, wrap
 
@@ -258,3 +258,16 @@ def test_chance_is_seldom_promoted() -> None:
     split = make_split(frame)
     evaluation = evaluate_test_rows(wrap(Shuffles()), frame, split, make_spec())
     assert judge_challenger(evaluation, SOUND, make_spec(), "none").outcome != "promote"
+
+
+def test_a_refit_is_judged_by_its_twins_gates_and_by_how_it_behaves_itself() -> None:
+    spec = make_spec()
+    twin = [gate(name) for name in ALWAYS]
+    assert judge_refit(twin, SOUND, spec).outcome == "promote"
+    broken = replace(SOUND, loads=False, largest_difference=None, detail="no such class")
+    assert [(v.outcome, v.deciding) for v in (judge_refit(twin, broken, spec), judge_refit(twin, None, spec))] == [
+        ("reject", "sound"),
+        ("hold", "sound"),
+    ]
+    assert judge_refit([*twin[:1], gate("champion", "fail"), *twin[2:]], SOUND, spec).outcome == "reject"
+    assert judge_refit(twin[:1], SOUND, spec).outcome == "hold", "a gate that is not there passes nothing"

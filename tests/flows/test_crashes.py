@@ -15,6 +15,7 @@ from tests.flows.turns import (
     DECISION,
     FIRST,
     FIRST_TURN,
+    REFIT,
     SECOND,
     SECOND_TURN,
     both_at_once,
@@ -47,7 +48,7 @@ def test_every_crash_point_is_tried() -> None:
     for folder in ("flows", "tasks"):
         for path in (ROOT / folder).rglob("*.py"):
             named |= set(re.findall(r'crash_point\("([^"]+)"\)', path.read_text()))
-    assert named == {*FIRST_TURN, *SECOND_TURN, *DECISION, *APPROVAL}
+    assert named == {*FIRST_TURN, *SECOND_TURN, *DECISION, *APPROVAL, *REFIT}
 
 
 def test_killed_at_one_point_after_the_other(

@@ -56,6 +56,8 @@ SECOND_TURN = {
 DECISION = ("before-decision", "after-decision", "before-alias", "after-alias", "after-aliases", "after-override")
 # An approval after the champion changed: the version is compared anew first.
 APPROVAL = ("before-look", "after-look")
+# A look that a challenger passes with `train.refit`: what comes before the release of what was fitted again.
+REFIT = ("after-look", "after-refit", "after-register", "before-release")
 FIRST = ("--as-of", "2024-04-01")
 SECOND = ("--as-of", "2024-05-01", "--set", "train.seed=8")
 

@@ -206,11 +206,22 @@ def test_a_refit_says_whose_evidence_it_is() -> None:
     }
     page = read(make_record(refit=refit))
     assert (
-        "The released model was fitted again, to the same specification, on 92,550 labelled rows of 2024-01, 2024-02, "
+        "This model was fitted again, to the same specification, on 92,550 labelled rows of 2024-01, 2024-02, "
         "the newest of 2024-04-01 00:00 UTC: it has seen the test rows too. All evidence here is that of its twin, "
         "which was fitted on 76,997 rows without them"
     ) in page.text
     assert "Fitted again" not in read(make_record(refit=None)).text
+    later = read(make_record(refit={**refit, "twin": 4}, curves=CURVES)).text
+    assert "it has seen the rows that were judged on too" in later
+    assert "that of its twin, version 4, which was fitted on 76,997 rows" in later
+    assert "those of version 4, its twin, at its training" in later
+
+
+def test_a_version_that_was_fitted_again_names_the_one_that_took_its_place() -> None:
+    held, look = make_record("hold", look=1, looks=3), make_record("promote", look=2, looks=3)
+    page = read(held, make_decision("hold", by_gates=True), looks=(look,), successor=7)
+    assert "passed every gate at a later look, and was fitted again as version 7" in page.text
+    assert "trueup history" in page.text and "Train again" not in page.text
 
 
 RANKED = {

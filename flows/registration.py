@@ -1,0 +1,115 @@
+"""A fitted model on its way into MLflow and the ledger: its files, tried in a fresh process; then its registration."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.champion import SEEN
+from flows.workspace import Workspace
+from tasks.config import Project
+from tasks.data.seen import Hashes
+from tasks.ledger import Entry
+from tasks.monitoring.reference import make_profile, make_reference
+from tasks.registry import (
+    StoredFiles,
+    TrainingRecord,
+    find_training,
+    load_artifact,
+    open_registry,
+    predict_in_fresh_process,
+    register,
+    save_model_files,
+)
+from tasks.results import FittedModel, ModelVersion, Soundness, Split, TrainingFrame
+from tasks.stage import crash_point
+from tasks.stats.prediction import predict_rows
+from tasks.training.candidates import TRUSTED_TYPES
+
+progress = logging.getLogger("trueup.progress")
+PROBED_ROWS = 1_000
+
+
+def recover_training(workspace: Workspace, key: str) -> Entry | None:
+    """Write a training to the ledger that was registered, and cut off before the ledger knew; None where there is none.
+
+    Whoever begins a training asks this first, so that the same key never makes two versions.
+    """
+    registry = open_registry(workspace.project.home)
+    known = find_training(registry, workspace.project.name, key)
+    if known is None:
+        return None
+    payload = json.loads(load_artifact(registry, known, "training.json").read_text(encoding="utf-8"))
+    return _record(workspace, key, known, payload)
+
+
+def register_version(workspace: Workspace, record: TrainingRecord, payload: Mapping[str, Any]) -> Entry:
+    """Register a training in MLflow, and write it to the ledger."""
+    progress.info("registering")
+    version = register(open_registry(workspace.project.home), workspace.project.name, record)
+    crash_point("after-register")
+    return _record(workspace, record.training_key, version, payload)
+
+
+def store_model(
+    model: FittedModel, rows: TrainingFrame, split: Split, folder: Path
+) -> tuple[StoredFiles, Soundness, NDArray[np.float64]]:
+    """The model's files, how they behave in a fresh process, and the predictions on the test rows."""
+    features = list(model.features)
+    test = rows.frame[features].iloc[list(split.test)]
+    prediction = predict_rows(model.estimator, test, model.task)
+    stored = save_model_files(
+        model.estimator,
+        folder,
+        input_example=rows.frame[features].head(5),
+        pip_requirements=_requirements(),
+        trusted_types=TRUSTED_TYPES,
+    )
+    probed = test.head(PROBED_ROWS)
+    soundness = predict_in_fresh_process(stored.path, stored.digest, probed, prediction[: len(probed)], model.task)
+    return stored, soundness, prediction
+
+
+def write_references(
+    model: FittedModel,
+    rows: TrainingFrame,
+    split: Split,
+    prediction: NDArray[np.float64],
+    listed: Hashes | None,
+    spec: Project,
+    folder: Path,
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """What later windows and challengers are compared with, as files and texts of the version's run.
+
+    `prediction` is that of the evaluated model on the test rows; `listed` names the rows that the model has seen.
+    """
+    served = replace(rows, features=model.features)  # what monitoring compares with: only what the model sees
+    sample = make_reference(
+        served, split, prediction, rows=spec.monitor.sample_rows, seed=spec.train.seed, threshold=model.threshold
+    )
+    files = {"reference.parquet": folder / "reference.parquet"}
+    sample.to_parquet(files["reference.parquet"])
+    if listed is not None:
+        files[SEEN] = folder / SEEN
+        np.save(files[SEEN], listed, allow_pickle=False)
+    return files, {"profile.json": make_profile(served, prediction, seed=spec.train.seed).to_json()}
+
+
+def _record(workspace: Workspace, key: str, version: ModelVersion, payload: Mapping[str, Any]) -> Entry:
+    made = {**payload, "run_id": version.run_id, "digest": version.digest, "uri": version.uri}
+    verdict = made["verdict"]
+    return workspace.record("train", key, str(version.version), verdict["outcome"], verdict["reason"], made)
+
+
+def _requirements() -> list[str]:
+    """What a process needs to load the model: the libraries in its files, at their versions."""
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name)}" for name in ("trueup", "scikit-learn", "pandas", "numpy", "skops")]
