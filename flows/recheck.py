@@ -12,7 +12,7 @@ from flows.champion import Served, find_evidence, find_forbidden, find_training,
 from flows.workspace import Workspace, look_at_source
 from tasks.errors import ConfigError, InfrastructureError
 from tasks.ledger import Entry
-from tasks.registry import digest_stored, has_version, load_artifact, locate_model, open_registry
+from tasks.registry import digest_stored, has_version, locate_model, open_registry, read_artifact
 from tasks.stats.prediction import predict_rows
 
 REFERENCE = "reference.parquet"  # in a version's MLflow run: test rows that its training kept
@@ -137,7 +137,7 @@ def _smoke_test(workspace: Workspace, served: Served) -> None:
             f"MLflow at {registry.shown} does not have it: it was deleted there, or MLFLOW_TRACKING_URI names another "
             "store. Restore MLflow from a backup, or name another version."
         )
-    rows = pd.read_parquet(load_artifact(registry, served.version, REFERENCE)).head(SMOKE_ROWS)
+    rows = read_artifact(registry, served.version, REFERENCE, pd.read_parquet).head(SMOKE_ROWS)
     wanted = (len(rows), len(served.classes)) if served.task == "multiclass" else (len(rows),)
     try:
         prediction = predict_rows(served.estimator, rows[list(served.features)], served.task)

@@ -16,15 +16,17 @@ from flows.champion import SEEN
 from flows.workspace import Workspace
 from tasks.config import Project
 from tasks.data.seen import Hashes
+from tasks.errors import InfrastructureError
 from tasks.ledger import Entry
 from tasks.monitoring.reference import make_profile, make_reference
 from tasks.registry import (
     StoredFiles,
     TrainingRecord,
     find_training,
-    load_artifact,
+    has_version,
     open_registry,
     predict_in_fresh_process,
+    read_artifact,
     register,
     save_model_files,
 )
@@ -46,8 +48,20 @@ def recover_training(workspace: Workspace, key: str) -> Entry | None:
     known = find_training(registry, workspace.project.name, key)
     if known is None:
         return None
-    payload = json.loads(load_artifact(registry, known, "training.json").read_text(encoding="utf-8"))
+    payload = read_artifact(registry, known, "training.json", lambda path: dict(json.loads(path.read_bytes())))
     return _record(workspace, key, known, payload)
+
+
+def check_numbering(workspace: Workspace) -> None:
+    """InfrastructureError where MLflow no longer has the newest version: it would give that number a second time."""
+    name, registry = workspace.project.name, open_registry(workspace.project.home)
+    newest = workspace.ledger.latest(name, step="train")
+    if newest is not None and not has_version(registry, name, int(str(newest.subject))):
+        raise InfrastructureError(
+            f"{name}: MLflow at {registry.shown} does not have version {newest.subject}, the newest in the ledger, and "
+            "would give its number to another model. It was deleted there, or MLFLOW_TRACKING_URI names another store. "
+            f"Name the right store, or restore MLflow: trueup restore {workspace.project.argument} DIR."
+        )
 
 
 def register_version(workspace: Workspace, record: TrainingRecord, payload: Mapping[str, Any]) -> Entry:

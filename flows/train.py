@@ -16,7 +16,7 @@ from flows.evidence import describe_evidence, describe_refit, make_payload, make
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
 from flows.plan import Cut, digest, training_key, validate_key
 from flows.precheck import check_kind, check_training
-from flows.registration import recover_training, register_version, store_model, write_references
+from flows.registration import check_numbering, recover_training, register_version, store_model, write_references
 from flows.release import settle_verdict
 from flows.show import show_verdict
 from flows.validate import find_results, quarantines, record_result
@@ -90,6 +90,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
     known = recover_training(workspace, key)
     if known is not None:
         return known
+    check_numbering(workspace)
     begun = time.monotonic()
     rows, refused, checked = load_accepted_rows(workspace, cut)
     check_kind(spec, rows.task)  # where a contract took rows out, only now it is sure

@@ -339,3 +339,12 @@ def test_two_at_once_one_wins_and_the_other_is_refused(decided: Decided, shared_
         assert decided.champion in champions and decided.aliases()["champion"] == decided.champion
         assert len(decided.entries("release")) == before + 1
         assert decided.verified().holds
+
+
+def test_a_number_is_not_given_twice(decided: Decided) -> None:
+    """MLflow counts on from what it has: without the newest version it would call the next one the same."""
+    decided.registry.client().delete_model_version(NAME, str(REJECTED))
+    before = len(decided.entries("train"))
+    with pytest.raises(InfrastructureError, match=r"does not have version 5.*would give its number to another"):
+        train(decided.file, "2024-05-01", overrides=["train.seed=12"])
+    assert len(decided.entries("train")) == before and decided.verified().holds
