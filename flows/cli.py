@@ -122,6 +122,7 @@ def _decide(options: argparse.Namespace) -> int:
         raise ConfigError("--reason: expected a few words that will still make sense in a year.")
     _prepare(options.project)
     _check_begun(options.project)
+    _show_progress()
     from flows.release import release
 
     _print(

@@ -28,6 +28,31 @@ multiprocessing.get_context("forkserver").set_forkserver_preload(["tasks.ledger"
 ROOT = Path(__file__).resolve().parents[1]
 
 
+# Files whose tests read one home that takes long to build: it is built once, by the worker that runs them all.
+SHARED = {
+    f"tests/flows/test_{name}.py": home
+    for home, names in {
+        "decided": ("history", "release", "refit"),
+        "history": ("backup", "cut_off", "prune"),
+        "shops": ("explain", "reproduce"),
+    }.items()
+    for name in names
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file goes to one worker as a whole, for the fixtures that its tests share; so do files that share a home."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class LoadHomeScheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return SHARED.get(file, file)
+
+    return LoadHomeScheduling(config, log)
+
+
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees the user's servers or home, nor another test's."""

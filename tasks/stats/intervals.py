@@ -182,7 +182,7 @@ def two_sided(metric: Metric, replicates: Replicates, confidence: float) -> tupl
     if np.isinf(value) or np.isinf(without).any():
         there, back, value, without = _same, _same, replicates.value, replicates.without
     tail = (1 - confidence) / 2
-    reach = Replicates(value, without, replicates.effective, replicates.ordered).reach(1 - tail, fewest=2)
+    reach = Replicates(value, without, replicates.effective, replicates.ordered).reach(1 - tail, fewest=1)
     if not math.isfinite(reach):
         return math.nan, math.nan
     low, high = metric.limits

@@ -22,7 +22,7 @@ from tasks.ledger import open_ledger
 from tests.flows.history import History, copy_history, make_history
 from tests.servers import PostgresServer
 
-pytestmark = [pytest.mark.xdist_group("history"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from tests.flows.turns import (
     write_shop,
 )
 
-pytestmark = [pytest.mark.xdist_group("crashes"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from tests.flows.cutting import cut_off_backups, cut_off_prunes, cut_off_restore
 from tests.flows.forking import Forks, open_forks
 from tests.flows.history import History, make_history
 
-pytestmark = [pytest.mark.xdist_group("history"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

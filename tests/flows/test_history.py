@@ -21,7 +21,7 @@ from tests.conftest import MakeProject
 from tests.flows.decided import NAME, REJECTED, Decided
 from tests.servers import PostgresServer
 
-pytestmark = [pytest.mark.xdist_group("decided"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(600)]
 WRITTEN = datetime(2024, 7, 1, 12, tzinfo=UTC)
 
 

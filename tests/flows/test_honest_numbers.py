@@ -76,7 +76,7 @@ def learned_rows(turn: Turn) -> pd.DataFrame:
 def test_the_reported_test_metrics_are_those_of_scikit_learn(turn: Turn) -> None:
     made = turn.newest("train").payload
     rows = learned_rows(turn)
-    test = rows[rows["scheduled_departure"] >= pd.Timestamp(made["unseen_from"])]
+    test = rows[rows["scheduled_departure"] > pd.Timestamp(made["seen"]["until"])]
     label = test["late"].astype(int).to_numpy()
     probability = turn.model().predict_proba(test[made["features"]])[:, 1]
     expected = {

@@ -108,7 +108,7 @@ def test_one_look_is_the_whole_error(bench: Bench) -> None:
     assert not left.due and "all looks are used (1)" in left.why
 
 
-@pytest.mark.parametrize("how", ["time", "random"])
+@pytest.mark.parametrize("how", [pytest.param("time", marks=pytest.mark.soak), "random"])
 def test_refit(bench: Bench, how: str) -> None:
     """What serves has learned from every row; what was judged is its twin; later comparisons leave those rows out."""
     bench.write(data=DATA, split={"how": how}, train={"refit": True, "calibrate": "sigmoid"})
@@ -134,6 +134,7 @@ def test_refit(bench: Bench, how: str) -> None:
     assert shared <= len(new), "a row that the refitted champion has learned from was compared on"
 
 
+@pytest.mark.soak
 def test_without_refit_by_hash_the_test_rows_are_shared(bench: Bench) -> None:
     bench.write(data=DATA, split={"how": "random"})
     run(bench.file, "2024-04-01")

@@ -19,7 +19,7 @@ from tasks.ledger import Entry, open_ledger
 from tasks.registry import read_shelf
 from tests.flows.history import AS_OF, SEED, History, copy_history, make_history
 
-pytestmark = [pytest.mark.xdist_group("history"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

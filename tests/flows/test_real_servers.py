@@ -22,7 +22,7 @@ from tests.flows.conftest import Rows
 from tests.flows.forking import Command, Ended, Forks, open_forks
 from tests.servers import MlflowServer, PostgresServer
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("real servers")]
+pytestmark = [pytest.mark.server]
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def team(
     mlflow_server.start()
     postgres.start()
     name = request.function.__name__.removeprefix("test_")[:40].strip("_")
-    project = make_project({"rows.parquet": make_rows(1500)}, name=name, split={"test": 0.3})
+    project = make_project({"rows.parquet": make_rows(1500)}, name=name, split={"how": "random", "test": 0.3})
     return Team(project, mlflow_server, postgres, forks, postgres.make_database())
 
 
@@ -129,7 +129,7 @@ def test_two_turns_and_a_model_that_others_can_load(
     runs = {"run {} as of 2024-03-01", "train {}", "validate {} 2024-02", "score {} 2024-02", "monitor {} 2024-02"}
     assert dict(ask("SELECT name, state_type FROM flow_run")) == {r.format(called): "COMPLETED" for r in runs}
     keys = {key for (key,) in ask("SELECT key FROM artifact")}
-    parts = ("summary", "verdict", "mlflow-run", "contract", "health", "drift")
+    parts = ("summary", "verdict", "decision-page", "mlflow-run", "contract", "health", "drift")
     assert keys == {f"{name.replace('_', '-')}-{part}" for part in parts}
     ((link,),) = ask("SELECT data FROM artifact WHERE key LIKE '%mlflow-run'")
     assert f"{team.mlflow.address}/#/experiments/" in link

@@ -30,7 +30,7 @@ from tests.flows.outcome import Outcome, read_outcome
 from tests.flows.test_small_projects import Bench
 from tests.flows.turns import REFIT, crash, finish
 
-pytestmark = [pytest.mark.xdist_group("decided"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(600)]
 DATA = {"time": "at", "id": "key", "batch": "month"}
 MARGIN = 0.005  # of which 378 test rows cannot tell whether it is kept, and 746 can
 LOOK = ("--as-of", "2024-07-01")

@@ -20,7 +20,7 @@ from tests.flows.decided import NAME, REJECTED, SECOND, WAITING, Decided, kill_o
 from tests.flows.forking import Forks
 from tests.flows.turns import APPROVAL
 
-pytestmark = [pytest.mark.xdist_group("decided"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(600)]
 
 
 def unchanged(decided: Decided, champion: int = 3) -> bool:

@@ -38,7 +38,7 @@ from tests.flows.turns import (
     write_shop,
 )
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200), pytest.mark.xdist_group("crashes")]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 SECONDS = float(os.environ.get("TRUEUP_SOAK_SECONDS", "600"))
 SEED = int(os.environ.get("TRUEUP_SOAK_SEED", time.time_ns() % 1_000_000))
 

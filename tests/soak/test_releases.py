@@ -22,7 +22,7 @@ from tests.flows.turns import DECISION, FIRST, SECOND, write_shop
 from tests.soak.test_kills import check_instant, wait_until_alone
 
 __all__ = ["decided", "shared_forks", "told"]
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200), pytest.mark.xdist_group("decisions")]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 RUNS = int(os.environ.get("TRUEUP_SOAK_RUNS", "200"))
 SEED = int(os.environ.get("TRUEUP_SOAK_SEED", time.time_ns() % 1_000_000))
 WHY = ("--reason", "drawn at random")
