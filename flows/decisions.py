@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, tzinfo
 from typing import Any
 
-from flows.plan import find_twin
+from flows.plan import digest, find_twin
 from tasks.ledger import Entry
 
 DONE = {
@@ -33,9 +33,10 @@ def tell_decision(
         overruled = ", ".join(str(name).upper() for name in payload.get("overruled", ()))
         done = f"PROMOTED, GATES OVERRULED: {overruled}"
     backdated = tell_backdated(entry, zone)
-    yield f"{tell_time(entry.at, zone)}  version {entry.subject} {done} by {entry.actor}  [row {entry.seq}{backdated}]"
-    yield label_line("why", entry.reason)
     rests_on = evidence.get(payload.get("evidence", 0)) or _newest_before(entry, evidence.values())
+    by = f"the gates, run by {entry.actor}" if rests_on and is_verdict(entry, rests_on) else entry.actor
+    yield f"{tell_time(entry.at, zone)}  version {entry.subject} {done} by {by}  [row {entry.seq}{backdated}]"
+    yield label_line("why", entry.reason)
     if rests_on is not None:
         yield from _tell_evidence(entry, rests_on, evidence.values())
     if before != after:
@@ -43,6 +44,12 @@ def tell_decision(
         yield label_line("champion", f"version {after}, {took}")
     else:
         yield label_line("champion", f"stays version {before}" if before is not None else "there is none yet")
+
+
+def is_verdict(entry: Entry, evidence: Entry) -> bool:
+    """Whether a decision is what the gates said, and no person's."""
+    verdict = digest("verdict", evidence.key)
+    return entry.key in (verdict, digest(verdict, "changed"))
 
 
 def _tell_evidence(entry: Entry, rests_on: Entry, all_of_them: Iterable[Entry]) -> Iterator[str]:

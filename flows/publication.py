@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.champion import find_training, version_of
-from flows.plan import digest, find_twin
+from flows.decisions import is_verdict
+from flows.plan import find_twin
 from flows.workspace import Workspace
 from tasks.config import LoadedProject
 from tasks.errors import InfrastructureError
@@ -116,8 +117,6 @@ def _list_decisions(decisions: Sequence[Entry], version: int, evidence: Sequence
     """The decisions about a version, and those that put another in its place."""
     from tasks.reports.dossier import Decision
 
-    verdicts = [digest("verdict", entry.key) for entry in evidence]
-    by_gates = {*verdicts, *(digest(key, "changed") for key in verdicts)}
     found = []
     for entry, before, after in _follow(decisions):
         own = entry.subject == str(version)
@@ -133,7 +132,7 @@ def _list_decisions(decisions: Sequence[Entry], version: int, evidence: Sequence
                 reason=entry.reason.removeprefix(f"Overruled {', '.join(overruled or ())}: "),
                 champion=after,
                 previous=before if before != after else None,
-                by_gates=own and entry.key in by_gates,
+                by_gates=own and any(is_verdict(entry, verdict) for verdict in evidence),
                 overruled=overruled if own else None,
             )
         )

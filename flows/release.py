@@ -99,7 +99,7 @@ def decide_by_hand(
         more = {"override": True, "overruled": overruled}
         reason = f"Overruled {', '.join(overruled)}: {reason}"
     _decide(workspace, evidence, "approve" if action == "approve" else "promote", present, reason, more)
-    loud = f" OVERRULED: {', '.join(overruled)}." if overruled else ""
+    loud = f" OVERRULED: {', '.join(overruled)}." if overruled else " Every gate had passed." if override else ""
     return f"{name}: version {version} is champion.{loud}"
 
 

@@ -391,8 +391,10 @@ class _data_errors:
         if isinstance(error, DataError) or not isinstance(error, (pa.ArrowException, OSError)):
             return
         sort = "Parquet" if _is_parquet(self.path) else "CSV"
+        hint = "" if sort == "Parquet" else " Columns are parted by commas, and a text that holds one is quoted."
         raise DataError(
-            f"{self.path}: cannot be read as {sort}: {_first_line(error)}. Deliver the file again, or move it away."
+            f"{self.path}: cannot be read as {sort}: {_first_line(error)}.{hint} Deliver the file again, or move it "
+            "away."
         ) from None
 
 

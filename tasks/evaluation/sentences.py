@@ -61,9 +61,14 @@ def say_rows_needed(found: Comparison | MetricValue, supposed: str, otherwise: s
             f" So many rows show it 4 times in 5, {supposed}; so that is doubtful, and a better model will help sooner"
             " than more rows."
         )
-    step = 10 ** max(len(str(needed)) - 2, 0)
-    rounded = -(-needed // step) * step
-    return f" About {rounded:,} test rows would show it 4 times in 5, {supposed}: {rounded - found.rows:,} more."
+    more = needed - found.rows
+    return f" About {_round_up(needed):,} test rows would show it 4 times in 5, {supposed}: {_round_up(more):,} more."
+
+
+def _round_up(rows: int) -> int:
+    """To two digits: an estimate has no more."""
+    step = int(10 ** max(len(str(rows)) - 2, 0))
+    return -(-rows // step) * step
 
 
 def say_too_few(found: Comparison | MetricValue, metric: str) -> str:

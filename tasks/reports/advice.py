@@ -115,13 +115,14 @@ def tell_steps(dossier: Dossier) -> list[Step]:
     """What a person may do next, the likeliest first."""
     newest, project, version = dossier.newest, shlex.quote(dossier.argument), dossier.version
     undo = Step("To go back to the champion before it:", f"trueup rollback {project} {REASON}")
-    watch = Step("See in its health page whether it keeps what it promised:", f"trueup monitor {project}")
+    watch = Step("Each turn says whether it keeps what it promised:", f"trueup run {project}")
     if newest is None:
         return [Step("Bring the project up to date; that decides:", f"trueup run {project}")]
     if newest.overruled is not None:
         later = Step("Train again when there are more rows; that version is compared with this one:",
                      f"trueup train {project}")  # fmt: skip
-        return [Step("Watch it closely: it serves without the evidence that the gates ask for."), undo, later]
+        first = Step("Watch it closely: it serves without the evidence that the gates ask for.")
+        return [first, *([undo] if newest.previous is not None else []), later]
     if newest.action in RELEASED:
         first = Step("Nothing has to be done: the next batches are scored with it.")
         return [first, watch, *([undo] if newest.previous is not None else [])]

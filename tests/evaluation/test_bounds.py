@@ -78,7 +78,7 @@ def test_the_sentences() -> None:
     unclear = judge_bound(evaluated(found(0.64, 0.7)), "floor", "roc_auc", 0.65)
     assert unclear.sentence == (
         "Cannot tell whether ROC AUC keeps the floor of 0.65: it is 0.67 on 12,345 test rows (18 days), between 0.64 "
-        "and 0.7. About 41,000 test rows would show it 4 times in 5, if it is as it looks: 28,655 more."
+        "and 0.7. About 41,000 test rows would show it 4 times in 5, if it is as it looks: 29,000 more."
     )
 
 

@@ -112,7 +112,7 @@ def test_an_undecided_comparison_says_how_many_rows_would_tell() -> None:
     assert gate.sentence == (
         "Cannot tell whether it is worse than the champion: on 12,345 test rows (18 days) the challenger's gain in "
         "average precision is +0.003, between -0.02 and +0.026 with 95% confidence each; a loss of up to 0.005 is "
-        "allowed. About 41,000 test rows would show it 4 times in 5, if the two are equal: 28,655 more."
+        "allowed. About 41,000 test rows would show it 4 times in 5, if the two are equal: 29,000 more."
     )
     assert gate.evidence["rows_needed"] == 40_567
     enough = judge_champion(evaluated(champion=compared(-0.006, 0.0, rows_needed=9_000)), ChampionGate(), "compared")
@@ -120,7 +120,7 @@ def test_an_undecided_comparison_says_how_many_rows_would_tell() -> None:
     better = ChampionGate(rule="better", margin=0.01)
     gate = judge_champion(evaluated(champion=compared(-0.02, 0.026, margin=0.01)), better, "compared")
     assert gate.sentence.startswith("Cannot tell whether it is better than the champion")
-    assert gate.sentence.endswith("would show it 4 times in 5, if it is better by 0.01: 28,655 more.")
+    assert gate.sentence.endswith("would show it 4 times in 5, if it is better by 0.01: 29,000 more.")
 
 
 def test_without_a_champion_the_gate_does_not_apply() -> None:
