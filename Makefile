@@ -26,7 +26,7 @@ demo: $(READY)  ## the loop on real flights: train, release, score and monitor, 
 	@$(BIN)/trueup run flights --as-of 2013-05-01
 
 test: $(READY)  ## all tests but the long ones
-	@$(BIN)/python -m pytest -m "not soak" -n 2
+	@$(BIN)/python -m pytest -m "not soak" -n 2 --no-loadscope-reorder
 
 check: $(READY)  ## lint, types, import rules
 	@$(BIN)/ruff check .
