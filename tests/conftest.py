@@ -41,8 +41,9 @@ SHARED = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole turns first: a worker that begins one last leaves the other idle."""
-    items.sort(key=lambda item: not item.nodeid.startswith(("tests/flows/", "tests/test_readme")))
+    """What takes longest first: a worker that begins it last leaves the other idle."""
+    slow = ("tests/test_readme", "tests/flows/")
+    items.sort(key=lambda item: next((i for i, start in enumerate(slow) if item.nodeid.startswith(start)), len(slow)))
 
 
 @pytest.hookimpl(optionalhook=True)

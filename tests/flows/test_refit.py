@@ -141,6 +141,7 @@ def test_what_people_ask_about_it(after: Bench) -> None:
     assert "version 2 fitted again after look 2 of 3" in told
 
 
+@pytest.mark.soak
 def test_killed_at_one_point_after_the_other(shared_forks: Forks, bench: Bench, looked: tuple[Path, Outcome]) -> None:
     """Each run resumes the one before; the twin is never released meanwhile."""
     for point in REFIT:
