@@ -198,7 +198,7 @@ def test_gates_are_overruled_loudly(decided: Decided) -> None:
 
 
 def test_nothing_is_overruled_where_every_gate_passed(decided: Decided) -> None:
-    assert decided.decide("promote", WAITING, override=True) == "shop: version 4 is champion."
+    assert decided.decide("promote", WAITING, override=True) == "shop: version 4 is champion. Every gate had passed."
     assert "override" not in decided.entries("release")[-1].payload
     assert "trueup.override" not in decided.tags(WAITING)
 
