@@ -91,7 +91,7 @@ def find_opponent(workspace: Workspace) -> tuple[Served | None, str]:
 
 def find_forbidden(workspace: Workspace, served: Served) -> str:
     """Why the project file no longer allows what a version reads; empty where it does."""
-    columns = sorted(set(served.features) & workspace.project.spec.data.not_features)
+    columns = sorted(set(served.features) & workspace.project.spec.unreadable)
     names = ", ".join(map(repr, columns))
     return f"reads {names}, which the project file no longer allows as a feature" if columns else ""
 

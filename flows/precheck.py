@@ -55,7 +55,7 @@ def check_training(project: LoadedProject, cut: Cut) -> None:
     check_settings(project)
     contract = project.contract_path is not None
     if not contract:
-        check_columns(cut.batches, project.spec.data)
+        check_columns(cut.batches, project.spec)
     task = check_target(cut.batches, project.spec.data, cut.as_of, quarantine=contract)
     if task is not None:
         check_kind(project.spec, task)

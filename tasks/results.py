@@ -82,10 +82,29 @@ class ContractResult:
 
 
 @dataclass(frozen=True)
+class Filled:
+    """How often a column has a value, among rows with a known label and among those without."""
+
+    labelled: int = 0
+    filled: int = 0  # of those
+    unlabelled: int = 0
+    filled_unlabelled: int = 0
+
+    def plus(self, labelled: Any, unlabelled: Any) -> Filled:
+        """With further rows, given as whether each has a value: (n,) and (m,) truth values."""
+        return Filled(
+            self.labelled + len(labelled),
+            self.filled + int(labelled.sum()),
+            self.unlabelled + len(unlabelled),
+            self.filled_unlabelled + int(unlabelled.sum()),
+        )
+
+
+@dataclass(frozen=True)
 class TrainingFrame:
     """The labelled rows of one training, in the order they are used. The index runs from 0 to n-1."""
 
-    frame: pd.DataFrame  # features and also time, id, group where the project names them; no target
+    frame: pd.DataFrame  # features; time, id, group and audited columns where the project names them; no target
     target: pd.Series[Any]  # binary: 0/1 ints; multiclass: 0..K-1, positions in `classes`; regression: floats
     task: Literal["binary", "multiclass", "regression"]
     classes: tuple[Any, ...]  # original label values; for binary (negative, positive); none for a regression
@@ -95,6 +114,7 @@ class TrainingFrame:
     snapshot: str  # fingerprint of exactly these rows
     batches: tuple[str, ...]
     dropped: Mapping[str, int] = field(default_factory=dict)  # reason -> rows left out
+    filled: Mapping[str, Filled] = field(default_factory=dict)  # feature -> where it has values
 
 
 @dataclass(frozen=True)
@@ -141,6 +161,7 @@ class FittedModel:
     calibration: str  # "isotonic", "sigmoid", "temperature", "none: ..." with the reason
     fit_seconds: float
     choice: str = ""  # one sentence: why this candidate
+    mitigation: Mapping[str, Any] = field(default_factory=dict)  # what was done so that groups are decided more alike
     threshold_how: str = ""  # one sentence: where the threshold comes from
     dropped_features: Mapping[str, str] = field(default_factory=dict)  # column -> why no model sees it
 
@@ -241,6 +262,178 @@ class Evaluation:
             if value.name == name:
                 return value
         raise KeyError(name)
+
+
+# ---------------------------------------------------------------- audit
+
+Finding = Literal["pass", "fail", "undecided", "too small", "reported"]  # "reported": no limit is stated
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a slice asks of one column: a value, numbers above `low` and up to `high`, or none of `others`.
+
+    Exactly one of them: `value` (as text), an interval (an open end is None), `missing`, or `others`.
+    """
+
+    column: str
+    value: str | None = None
+    low: float | None = None
+    high: float | None = None
+    missing: bool = False
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """The model on one part of the test rows. `drop` above 0 means that it is worse there than what it is held to."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+    found: bool  # searched for on validation rows, and not declared
+    rows: int
+    metric: MetricValue  # two-sided
+    other: float  # what it is held to: the champion's metric on the same rows, or its own on all test rows
+    drop: float
+    low: float  # one-sided bounds of the drop, each at `confidence`, which is corrected for all slices
+    high: float
+    confidence: float
+    p_value: float  # of a drop of at most the limit
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class SliceAudit:
+    """All slices, and what they are held to."""
+
+    metric: str
+    against: Literal["champion", "all test rows"]
+    max_drop: float | None  # in the metric's own units; None where slices are reported only
+    confidence: float  # of all together
+    slices: tuple[SliceResult, ...] = ()
+    problem: str = ""  # why none could be judged
+
+
+@dataclass(frozen=True)
+class GroupRates:
+    """What one group of people gets: each rate or mean with its two-sided interval."""
+
+    group: str
+    rows: int
+    rates: Mapping[str, tuple[float, float, float]]  # such as selection_rate -> value, low, high
+    too_small: bool
+
+
+@dataclass(frozen=True)
+class GroupAudit:
+    """The groups that one protected column, or two, tell apart; `gaps` are the usual measures over all of them."""
+
+    by: tuple[str, ...]
+    groups: tuple[GroupRates, ...]
+    gaps: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class GroupComparison:
+    """One group against another on one rate, by a fairness limit: `value` is their ratio or difference."""
+
+    group: str
+    other: str
+    rate: str
+    value: float
+    low: float  # one-sided bounds, each at `confidence`, which is corrected for all comparisons
+    high: float
+    confidence: float
+    p_value: float  # of keeping the limit
+    rows: int  # of the two groups
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class FairnessResult:
+    """One stated limit: the measure over all groups, and every pair of groups behind it, the worst first."""
+
+    by: tuple[str, ...]
+    metric: str
+    kind: Literal["ratio", "difference"]
+    limit: float
+    value: float
+    finding: Finding
+    comparisons: tuple[GroupComparison, ...] = ()
+    too_small: tuple[str, ...] = ()  # groups of which nothing can be told
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """How far the metric falls where test rows are worse than they were."""
+
+    kind: Literal["missing", "unseen", "noise", "lost"]
+    column: str | None  # of "lost"
+    amount: float  # share of values, or noise in parts of a column's spread
+    value: float
+    fall: float
+    low: float  # one-sided bounds of the fall, corrected for all perturbations that a limit holds
+    high: float
+    limit: float | None
+    finding: Finding
+    problem: str = ""  # how the model broke
+
+
+@dataclass(frozen=True)
+class RobustnessAudit:
+    """The ladder of perturbations, and the features whose loss costs nothing that can be seen."""
+
+    metric: str
+    rows: int
+    whole: float  # the metric on these rows as they are
+    steps: tuple[Perturbation, ...] = ()
+    needless: tuple[str, ...] = ()
+    needless_limit: float = math.nan  # what their loss costs at most
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class LeakSign:
+    """A sign that test rows flatter the model. A near-certain one holds the release."""
+
+    kind: Literal["copy of the target", "alone decides", "filled with the label", "shared rows", "shared ids"]
+    column: str | None
+    certain: bool
+    cleared: bool  # the project file says that the column is known in time
+    sentence: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LeakAudit:
+    """What was looked at for leaks, and the signs that were found, the strongest first."""
+
+    columns: int
+    rows: int
+    signs: tuple[LeakSign, ...] = ()
+
+
+@dataclass(frozen=True)
+class MitigationPrice:
+    """What treating groups more alike costs: metrics of the same model without and with it, on the same test rows."""
+
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    gaps_before: Mapping[str, float]
+    gaps_after: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Whether a model is good for everyone: beside its evaluation, on the same test rows."""
+
+    slices: SliceAudit
+    groups: tuple[GroupAudit, ...] = ()
+    fairness: tuple[FairnessResult, ...] = ()
+    robustness: RobustnessAudit | None = None
+    leaks: LeakAudit | None = None
+    price: MitigationPrice | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tasks.config.project import SLUG_PATTERN, Project
+from tasks.config.project import Project
+from tasks.config.values import SLUG_PATTERN
 from tasks.errors import ConfigError
 
 

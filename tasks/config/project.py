@@ -2,77 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from tasks.config.gates import Gates
+from tasks.config.values import Columns, Section, Share, Slug, Span
 
 TaskType = Literal["binary", "multiclass", "regression"]
-_SPAN = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(s|min|h|d|w)\s*$")
-_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-def parse_share(value: Any) -> Any:
-    """Turn `2%` into .02; anything else is left for pydantic to judge."""
-    if isinstance(value, str) and value.strip().endswith("%"):
-        try:
-            return float(value.strip()[:-1]) / 100
-        except ValueError:
-            raise ValueError("a share such as 2% or 0.02 is expected") from None
-    return value
-
-
-def parse_span(value: Any) -> Any:
-    """Turn `90min`, `6h`, `1d` or `2w` into a timedelta; ISO 8601 (`P1D`, as resolved files have it) is left."""
-    if isinstance(value, timedelta) or (isinstance(value, str) and value.startswith("P")):
-        return value
-    match = _SPAN.match(str(value))
-    if match is None:
-        raise ValueError("a duration such as 90min, 6h, 1d or 2w is expected")
-    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
-
-
-def parse_amount(value: Any) -> Any:
-    """Keep `0.5%` as such a text, in one way of writing; anything else is a number of at least 0."""
-    text = str(value).strip()
-    relative = isinstance(value, str) and text.endswith("%")
-    try:
-        number = float(text.removesuffix("%")) if not isinstance(value, bool) else math.nan
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"an amount of at least 0 such as 0.005, or a percentage such as 0.5%; found {value!r}")
-    return f"{number:.12g}%" if relative else number
-
-
-Share = Annotated[
-    float,
-    BeforeValidator(parse_share, json_schema_input_type=float | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$")]),
-    Field(ge=0, le=1),
-]
-Span = Annotated[
-    timedelta,
-    BeforeValidator(parse_span, json_schema_input_type=Annotated[str, Field(pattern=r"^\d+(\.\d+)?(s|min|h|d|w)$")]),
-]
-Amount = Annotated[
-    float | str,
-    BeforeValidator(
-        parse_amount,
-        json_schema_input_type=Annotated[float, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$")],
-    ),
-]
-"""In the metric's own units, or a percentage of what the constant prediction reaches on the same rows."""
-SLUG_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-Slug = Annotated[str, Field(pattern=SLUG_PATTERN)]
-
-
-class Section(BaseModel):
-    """Base of every part of the project file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Data(Section):
@@ -103,6 +42,17 @@ class Data(Section):
     """Rows of one group never straddle a split."""
     exclude: tuple[str, ...] = ()
     """Columns that are in the source and never used as features: known only after the fact, or of no meaning."""
+    protected: Columns = ()
+    """Columns that say which group of people a row is about, such as sex: audited for fairness, by themselves and in
+    pairs, whether or not they are features (`exclude` keeps them from the model, not from the audit). Those that
+    gates.fairness or train.mitigation name are added."""
+    known_in_time: Columns = ()
+    """Columns that look like a leak and are known when the prediction is made: a person has checked. They no longer
+    hold a release."""
+    personal: Columns = ()
+    """Columns of personal data, beside those that are recognised: their values are kept out of pages and reports."""
+    not_personal: Columns = ()
+    """Columns that look like personal data and are not: their values may be shown."""
 
     @field_validator("timezone")
     @classmethod
@@ -120,6 +70,11 @@ class Data(Section):
                 raise ValueError(f"the {role} column {getattr(self, role)!r} is also in exclude")
         if self.target in (self.time, self.id, self.group):
             raise ValueError(f"the target {self.target!r} cannot also be the time, id or group column")
+        both = sorted(set(self.personal) & set(self.not_personal))
+        if both:
+            raise ValueError(f"column {both[0]!r} is both in personal and in not_personal; leave it in one")
+        if self.target in self.protected:
+            raise ValueError(f"the target {self.target!r} is also in protected")
         if self.positive is not None and self.task not in (None, "binary"):
             raise ValueError(f"positive is of a binary target only, and task is {self.task}; leave one of them out")
         return self
@@ -192,6 +147,24 @@ class Costs(Section):
     """Of a positive row that is called negative."""
 
 
+class Mitigation(Section):
+    """Decisions made more alike between groups of people. Binary targets only; it costs something in the metric, and
+    the pages say how much."""
+
+    by: Annotated[Columns, Field(min_length=1, max_length=2)]
+    """The column that tells the groups apart, or two for their intersection. The model then reads it at scoring, also
+    where data.exclude keeps it from the features."""
+    parity: Literal["demographic_parity", "true_positive_rate_parity", "false_positive_rate_parity"] = (
+        "demographic_parity"
+    )
+    """What is made alike: the share of rows that is decided positive, of all rows, of the true positives, or of the
+    true negatives. fairlearn's ThresholdOptimizer finds the rates on the calibration rows."""
+    objective: Literal["accuracy_score", "balanced_accuracy_score"] = "balanced_accuracy_score"
+    """What is kept as high as that allows."""
+    strength: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """How far to go: 1 to parity, 0.5 half of the way there."""
+
+
 class Train(Section):
     """How candidates are made and chosen."""
 
@@ -212,6 +185,8 @@ class Train(Section):
     set and each class has 100), else none."""
     costs: Costs | None = None
     """Leave out where no cost is known: the threshold is then .5."""
+    mitigation: Mitigation | None = None
+    """Leave out where nothing is to be repaired."""
     refit: bool = False
     """Fit the winner again on all labelled rows once it has passed. What serves is then newer than what was judged:
     the evidence is its twin's, and later comparisons leave out all these rows."""
@@ -225,69 +200,6 @@ class Train(Section):
         if self.metric == "expected_cost" and self.costs is None:
             raise ValueError("metric: expected_cost needs train.costs; state false_positive and false_negative")
         return self
-
-
-def resolve_amount(amount: float | str, constant: float) -> float:
-    """The amount in the metric's own units: a percentage is one of `constant`, whatever its sign; nan where that is."""
-    return float(amount.removesuffix("%")) / 100 * abs(constant) if isinstance(amount, str) else amount
-
-
-class ChampionGate(Section):
-    """How a challenger is compared with the champion, on the challenger's test rows."""
-
-    rule: Literal["better", "not_worse"] = "not_worse"
-    """`better`: shown to be better. `not_worse`: shown not to be worse by more than the margin."""
-    margin: Amount | None = None
-    """`not_worse` allows the metric to be worse by at most this much; for `better` it is the gain that is worth
-    finding, which the rows needed are told for. A number in the metric's own units, or such as `0.5%` of the constant
-    prediction's value on the same rows. Default: 0.005; 0.5% where the metric has a unit (mae, rmse, pinball,
-    expected_cost)."""
-    confidence: Annotated[float, Field(ge=0.8, le=0.999)] = 0.95
-    """Of the one-sided bound that decides, over all looks together."""
-    looks: Annotated[int, Field(ge=1, le=20)] = 3
-    """A held challenger may be decided again when new labels come: at most so many decisions in all, the first
-    included. The error 1 - confidence is split evenly: the bounds of each are at 1 - (1 - confidence) / looks."""
-
-    def settle_margin(self, unit: bool) -> float | str:
-        """The margin for a metric with a unit or without, the default settled; see `resolve_amount`."""
-        return self.margin if self.margin is not None else "0.5%" if unit else 0.005
-
-
-class Limits(Section):
-    """What a model may cost to run."""
-
-    predict_ms_per_1k_rows: Annotated[float, Field(gt=0)] = 200.0
-    """Milliseconds to score 1,000 rows on one core."""
-    size_mb: Annotated[float, Field(gt=0)] = 100.0
-    """Megabytes of the stored model."""
-
-
-class Gates(Section):
-    """What a challenger must show before it may be released."""
-
-    beat_baseline_by: Amount | None = None
-    """By how much the metric must be shown to be better than the constant prediction's. A number in the metric's own
-    units, or such as `1%` of the constant prediction's value. Default: 0.01; 1% where the metric has a unit."""
-    floors: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
-    """Metrics that must be shown to be at least so high, by their one-sided bound on the test rows: `roc_auc: 0.65`."""
-    ceilings: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
-    """Metrics that must be shown to be at most so high: `log_loss: 0.5`."""
-    champion: ChampionGate = ChampionGate()
-    limits: Limits = Limits()
-
-    @model_validator(mode="after")
-    def _coherent(self) -> Gates:
-        for name in sorted(self.floors.keys() & self.ceilings.keys()):
-            if self.floors[name] >= self.ceilings[name]:
-                raise ValueError(
-                    f"floors.{name}: {self.floors[name]:g} is not below ceilings.{name}: {self.ceilings[name]:g}, so "
-                    "no model could pass both"
-                )
-        return self
-
-    def settle_baseline(self, unit: bool) -> float | str:
-        """`beat_baseline_by` for a metric with a unit or without, the default settled; see `resolve_amount`."""
-        return self.beat_baseline_by if self.beat_baseline_by is not None else "1%" if unit else 0.01
 
 
 class Monitor(Section):
@@ -314,6 +226,20 @@ class Project(Section):
     """`manual` makes a passed challenger wait until a person approves it."""
     monitor: Monitor = Monitor()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _audit_what_is_named(cls, raw: Any) -> Any:
+        """Columns that a fairness limit or a mitigation names are protected, whether or not data.protected says so."""
+        try:
+            named = [*raw["gates"]["fairness"]] if raw.get("gates", {}).get("fairness") else []
+            named += [raw["train"]["mitigation"]] if (raw.get("train") or {}).get("mitigation") else []
+            stated = _listed(raw["data"].get("protected"))
+            found = [column for entry in named for column in _listed(entry.get("by"))]
+            protected = list(dict.fromkeys([*stated, *found]))
+            return {**raw, "data": {**raw["data"], "protected": protected}} if protected != stated else raw
+        except (AttributeError, KeyError, TypeError):  # not of the form that the fields below ask for: they say so
+            return raw
+
     @model_validator(mode="after")
     def _coherent(self) -> Project:
         if self.split.how == "time" and self.data.time is None:
@@ -323,6 +249,16 @@ class Project(Section):
         return self
 
     @property
+    def audited(self) -> frozenset[str]:
+        """Columns that the audit of a model reads, whether or not they are features."""
+        return frozenset((*self.data.protected, *self.gates.slices.by))
+
+    @property
+    def unreadable(self) -> frozenset[str]:
+        """Columns that no model may read, but for those whose groups it is asked to treat alike."""
+        return self.data.not_features - frozenset(self.train.mitigation.by if self.train.mitigation else ())
+
+    @property
     def split_how(self) -> Literal["time", "random", "group"]:
         """How test rows are set apart, the default resolved."""
         if self.split.how:
@@ -330,3 +266,8 @@ class Project(Section):
         if self.data.time:
             return "time"
         return "group" if self.data.group else "random"
+
+
+def _listed(value: Any) -> list[Any]:
+    """One name or several, as a project file has them, as a list."""
+    return [] if value is None else [value] if isinstance(value, str) else list(value)

@@ -28,7 +28,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from tasks.config import LoadedProject, shown
 from tasks.config.loading import describe_yaml_error, explain
-from tasks.config.project import Section, Share, Span
+from tasks.config.values import Section, Share, Span
 from tasks.contract.catalog import CATALOG, NEEDS_SQL, columns_of
 from tasks.errors import ConfigError
 from tasks.results import to_json

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,13 +11,12 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.config import LoadedProject, TaskType
-from tasks.config.project import Data
+from tasks.config import LoadedProject, Project, TaskType
 from tasks.data.fingerprint import Sum, hash_rows, sum_rows
 from tasks.data.source import Batch, table_of
 from tasks.data.target import check_enough, encode_labels
 from tasks.errors import DataError
-from tasks.results import TrainingFrame
+from tasks.results import Filled, TrainingFrame
 from tasks.stage import stage
 from tasks.table import Schema, arrow_type, to_frame
 
@@ -36,11 +35,13 @@ def gather_training_rows(
     learned from the rows, or where a column changes its type between batches.
     """
     data = project.spec.data
-    check_columns(batches, data)
-    schema = _one_schema(batches, data.target, data.exclude)
-    columns = [c for c in schema.names if c not in data.exclude]
+    check_columns(batches, project.spec)
+    unused = frozenset(data.exclude) - project.spec.audited
+    schema = _one_schema(batches, data.target, unused)
+    columns = [c for c in schema.names if c not in unused]
     frames, total = [], Sum()
     dropped = {"in quarantine": 0, "label not known": 0}
+    filled = {name: Filled() for name in columns if name not in data.not_features}
     for batch in batches:
         skip = quarantined.get(batch.key, np.empty(0, np.int64))
         position = 0
@@ -52,6 +53,10 @@ def gather_training_rows(
             dropped["in quarantine"] += int((~keep).sum())
             known = ~np.asarray(rows.column(data.target).is_null(nan_is_null=True))
             dropped["label not known"] += int((keep & ~known).sum())
+            for name in filled:
+                values = rows.column(name) if name in present else pa.nulls(rows.num_rows)
+                there = ~np.asarray(values.is_null(nan_is_null=True))
+                filled[name] = filled[name].plus(there[keep & known], there[keep & ~known])
             kept = _complete(rows.filter(pa.array(keep & known)), schema, columns)
             if kept.num_rows:
                 total = total.plus(sum_rows(hash_rows(kept, columns)))
@@ -91,6 +96,7 @@ def gather_training_rows(
         snapshot=total.digest(schema, columns),
         batches=keys,
         dropped={reason: count for reason, count in dropped.items() if count},
+        filled=filled,
     )
 
 
@@ -101,9 +107,17 @@ def _read_labels(labels: pd.Series[Any], task: TaskType, classes: Sequence[Any])
     return labels.map({label: position for position, label in enumerate(classes)}).astype("float64")
 
 
-def check_columns(batches: Sequence[Batch], data: Data) -> None:
-    """DataError where a column changes its type between batches, or where none is left to learn from."""
-    schema = _one_schema(batches, data.target, data.exclude)
+def check_columns(batches: Sequence[Batch], spec: Project) -> None:
+    """DataError where a column changes its type between batches, where none is left to learn from, or where one that
+    is to be audited is not there."""
+    data = spec.data
+    schema = _one_schema(batches, data.target, frozenset(data.exclude) - spec.audited)
+    for column in sorted(spec.audited):
+        if schema.kind(column) is None:
+            raise DataError(
+                f"{data.called}: no column {column!r}, which data.protected, gates.slices.by, gates.fairness or "
+                f"train.mitigation names. Columns found: {', '.join(map(repr, schema.names[:40]))}."
+            )
     if not set(schema.names) - data.not_features:
         raise DataError(f"{data.called}: no feature column is left besides target, id, time, group and exclude.")
 
@@ -113,7 +127,7 @@ def snapshot_key(batches: Sequence[Batch], as_of: datetime | None) -> tuple[str,
     return (*(b.content for b in batches), as_of.isoformat() if as_of else "")
 
 
-def _one_schema(batches: Sequence[Batch], target: str, exclude: Sequence[str]) -> Schema:
+def _one_schema(batches: Sequence[Batch], target: str, exclude: Collection[str]) -> Schema:
     schema = Schema(())
     for batch in batches:
         for column in batch.schema.columns:

@@ -39,7 +39,7 @@ class Part:
     rows: int
     labelled: int
     content: Sum  # all columns
-    inputs: Sum  # without the target and what is excluded
+    inputs: Sum  # without the target and what is excluded, but with what is protected: a mitigated model reads it
     first: str | None = None  # ISO times of the first and last row, UTC
     last: str | None = None
 
@@ -195,7 +195,7 @@ def scan_file(path: str, size: int, mtime_ns: int, settings: str, data: Data) ->
     """Read one file once: which batches it holds, how many rows of each, and their fingerprints."""
     schema = infer_schema(path)
     columns = list(schema.names)
-    inputs = [c for c in columns if c != data.target and c not in data.exclude]
+    inputs = [c for c in columns if c != data.target and (c not in data.exclude or c in data.protected)]
     parts: dict[str, Part] = {}
     untimed = 0
     time = data.time if data.time in columns else None

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 
 from tasks.config import Project
-from tasks.config.project import Gates, TaskType
+from tasks.config.gates import Gates
+from tasks.config.project import TaskType
 from tasks.errors import ConfigError
 from tasks.evaluation.gates import leave_open
 from tasks.evaluation.sentences import (

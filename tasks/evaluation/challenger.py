@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.config import Project
-from tasks.config.project import resolve_amount
+from tasks.config.gates import resolve_amount
 from tasks.evaluation.bounds import check_gates, list_bounds, name_gate
 from tasks.evaluation.contender import Contender, predict_contender, predict_like
 from tasks.evaluation.curves import draw_curves

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tasks.config.project import ChampionGate, Gates, Limits
+from tasks.config.gates import ChampionGate, Gates, Limits
 from tasks.evaluation.sentences import (
     capitalise,
     find_title,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from tasks.config import Project
-from tasks.config.project import Gates
+from tasks.config.gates import Gates
 from tasks.evaluation import gates as judged
 from tasks.evaluation.bounds import judge_bound, list_bounds, name_gate
 from tasks.results import Evaluation, GateResult, Outcome, Soundness, Verdict

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.config import Project
-from tasks.config.project import resolve_amount
+from tasks.config.gates import resolve_amount
 from tasks.results import Split, TrainingFrame, Trial
 from tasks.stats.comparison import split_confidence
 from tasks.stats.intervals import student_quantile

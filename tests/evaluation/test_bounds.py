@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.config.project import ChampionGate, Gates, TaskType, resolve_amount
+from tasks.config.gates import ChampionGate, Gates, resolve_amount
+from tasks.config.project import TaskType
 from tasks.errors import ConfigError
 from tasks.evaluation.bounds import check_gates, judge_bound, list_bounds
 from tasks.evaluation.challenger import evaluate_test_rows

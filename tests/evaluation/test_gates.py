@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.config.project import ChampionGate, Gates, Limits
+from tasks.config.gates import ChampionGate, Gates, Limits
 from tasks.evaluation.gates import judge_baseline, judge_champion, judge_size, judge_soundness, judge_speed
 from tasks.evaluation.sentences import write_number, write_signed
 from tasks.results import Comparison, Evaluation, GateResult, MetricValue, Soundness

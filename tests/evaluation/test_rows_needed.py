@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.config.project import ChampionGate
+from tasks.config.gates import ChampionGate
 from tasks.evaluation.bounds import judge_bound
 from tasks.evaluation.challenger import evaluate_test_rows
 from tasks.evaluation.gates import judge_baseline, judge_champion

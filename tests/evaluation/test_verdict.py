@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.config.project import Gates
+from tasks.config.gates import Gates
 from tasks.evaluation import gates as gates_module
 from tasks.evaluation.challenger import evaluate_test_rows
 from tasks.evaluation.contender import Contender
