@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tasks.config import readable
 
-_WIDTH = 118
-_INDENT = 13  # where the text of a line begins, behind its label
+WIDTH = 118
+INDENT = 13  # where the text of a line begins, behind its label
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,21 @@ class Answer:
     exit_code: int = 0
 
 
-def label_line(label: str, text: str, most: int = 3) -> list[str]:
-    """`text` behind its label, on at most so many lines of a terminal."""
-    line = f"  {label:<{_INDENT - 3}} {show_plain(text)}"
+def label_text(label: str, text: str) -> str:
+    """`text` behind its label, as one line that is not wrapped yet."""
+    return f"  {label:<{INDENT - 3}} {text}"
+
+
+def wrap_text(line: str, most: int = 3) -> list[str]:
+    """A labelled line on at most so many lines of a terminal, wrapped under its text."""
     return textwrap.wrap(
-        line, _WIDTH, subsequent_indent=" " * _INDENT, break_long_words=False, break_on_hyphens=False, max_lines=most
+        line, WIDTH, subsequent_indent=" " * INDENT, break_long_words=False, break_on_hyphens=False, max_lines=most
     )
+
+
+def label_line(label: str, text: str, most: int = 3) -> list[str]:
+    """A stranger's `text` behind its label, on at most so many lines of a terminal."""
+    return wrap_text(label_text(label, show_plain(text)), most)
 
 
 def show_plain(text: object, most: int | None = None) -> str:

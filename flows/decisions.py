@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, tzinfo
 from typing import Any
 
-from flows.plan import digest, find_twin
+from flows.answer import INDENT, WIDTH, label_text
+from flows.plan import find_twin, verdict_key
 from tasks.ledger import Entry
 
 DONE = {
@@ -19,8 +20,7 @@ DONE = {
     "hold": "held",
     "reject": "rejected",
 }
-_LABELLED = 13  # where the text of a line begins, behind its label
-_NARROWEST, _WIDEST = 60, 118
+_NARROWEST = 60
 
 
 def tell_decision(
@@ -36,20 +36,19 @@ def tell_decision(
     rests_on = evidence.get(payload.get("evidence", 0)) or _newest_before(entry, evidence.values())
     by = f"the gates, run by {entry.actor}" if rests_on and is_verdict(entry, rests_on) else entry.actor
     yield f"{tell_time(entry.at, zone)}  version {entry.subject} {done} by {by}  [row {entry.seq}{backdated}]"
-    yield label_line("why", entry.reason)
+    yield label_text("why", entry.reason)
     if rests_on is not None:
         yield from _tell_evidence(entry, rests_on, evidence.values())
     if before != after:
         took = f"in place of version {before}" if before is not None else "the first one"
-        yield label_line("champion", f"version {after}, {took}")
+        yield label_text("champion", f"version {after}, {took}")
     else:
-        yield label_line("champion", f"stays version {before}" if before is not None else "there is none yet")
+        yield label_text("champion", f"stays version {before}" if before is not None else "there is none yet")
 
 
 def is_verdict(entry: Entry, evidence: Entry) -> bool:
     """Whether a decision is what the gates said, and no person's."""
-    verdict = digest("verdict", evidence.key)
-    return entry.key in (verdict, digest(verdict, "changed"))
+    return entry.key in (verdict_key(evidence), verdict_key(evidence, changed=True))
 
 
 def _tell_evidence(entry: Entry, rests_on: Entry, all_of_them: Iterable[Entry]) -> Iterator[str]:
@@ -66,10 +65,10 @@ def _tell_evidence(entry: Entry, rests_on: Entry, all_of_them: Iterable[Entry]) 
     gate = next((g for g in payload.get("gates") or () if g["name"] == deciding), None)
     if gate is not None:
         parts.append(f"decided by the gate {gate['name']}: {str(gate['status']).replace('_', ' ')}")
-    yield label_line("evidence", "; ".join(parts) or "none")
+    yield label_text("evidence", "; ".join(parts) or "none")
     compared, with_it = payload.get("compared_with"), found.get("comparison")
     if entry.outcome == "rollback":
-        yield label_line("compared", "not again: it was champion before")
+        yield label_text("compared", "not again: it was champion before")
     elif compared is not None:
         text = f"with version {compared}"
         if with_it:
@@ -78,16 +77,16 @@ def _tell_evidence(entry: Entry, rests_on: Entry, all_of_them: Iterable[Entry]) 
                 f"{_number(with_it['low'], signed=True)} and {_number(with_it['high'], signed=True)}) "
                 f"on {with_it['rows']:,} rows"
             )
-        yield label_line("compared", text)
+        yield label_text("compared", text)
     else:
-        yield label_line("compared", "with no champion")
+        yield label_text("compared", "with no champion")
     rows = f"trained on {trained['rows']:,} rows" if trained.get("rows") else ""
     twin = find_twin(trained)
     at_look = f"look {found['look']} of {found['looks']}" if rests_on.step == "look" or twin is not None else ""
     look = f"version {twin} fitted again after {at_look}" if twin is not None and rests_on.step != "look" else at_look
     snapshot = f"snapshot {str(payload.get('snapshot'))[:12]}" if payload.get("snapshot") else ""
     run = f"MLflow run {payload.get('run_id')}" if payload.get("run_id") else ""
-    yield label_line("from", "; ".join(part for part in (rows, look, snapshot, run) if part))
+    yield label_text("from", "; ".join(part for part in (rows, look, snapshot, run) if part))
 
 
 def _newest_before(entry: Entry, evidence: Iterable[Entry]) -> Entry | None:
@@ -114,14 +113,9 @@ def _number(value: float | None, signed: bool = False) -> str:
     return f"{value:+.4g}" if signed else f"{value:.4g}"
 
 
-def label_line(label: str, text: str) -> str:
-    """A line of a decision, for `wrap_line`."""
-    return f"  {label:<10} {text}"
-
-
 def wrap_line(line: str) -> list[str]:
     """A line as a terminal shows it: wrapped under its text, without what could steer the terminal."""
-    label, text = (line[:_LABELLED], line[_LABELLED:]) if line.startswith("  ") else ("", line)
+    label, text = (line[:INDENT], line[INDENT:]) if line.startswith("  ") else ("", line)
     shown = "".join(c if c.isprintable() else " " for c in text).strip()
-    width = min(max(shutil.get_terminal_size((_WIDEST, 24)).columns, _NARROWEST), _WIDEST)
-    return textwrap.wrap(label + shown, width, subsequent_indent=" " * _LABELLED, break_on_hyphens=False) or [""]
+    width = min(max(shutil.get_terminal_size((WIDTH, 24)).columns, _NARROWEST), WIDTH)
+    return textwrap.wrap(label + shown, width, subsequent_indent=" " * INDENT, break_on_hyphens=False) or [""]

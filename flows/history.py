@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
 
-from flows.answer import Answer
-from flows.decisions import DONE, label_line, tell_backdated, tell_decision, tell_time, wrap_line
+from flows.answer import Answer, label_text
+from flows.decisions import DONE, tell_backdated, tell_decision, tell_time, wrap_line
 from flows.workspace import check_begun
 from tasks.config import LoadedProject, load_project
 from tasks.errors import ConfigError, InfrastructureError
@@ -59,7 +59,7 @@ def _tell_all(project: LoadedProject, ledger: Ledger, limit: int | None) -> Iter
         if entry.step == "alias":
             if entry in shown:
                 yield from ("", f"{tell_time(entry.at, zone)}  {entry.outcome.upper()} in MLflow  [row {entry.seq}]")
-                yield label_line("what", entry.reason)
+                yield label_text("what", entry.reason)
             continue
         champion_now = read_release(entry).champion
         after = champion_now.version if champion_now else None
@@ -74,14 +74,14 @@ def _tell_moment(project: LoadedProject, ledger: Ledger, moment: datetime) -> It
     zone, decisions = project.spec.data.zone, ledger.entries(project.name, step="release")
     yield f"{project.name} at {tell_time(moment, zone)} ({project.spec.data.timezone})"
     if not decisions:
-        yield label_line("champion", "none: nothing was decided yet, then or since")
+        yield label_text("champion", "none: nothing was decided yet, then or since")
         return
     written = [e for e in decisions if e.at <= moment]
-    yield label_line("champion", _describe_champion(decisions, written, "written", zone))
+    yield label_text("champion", _describe_champion(decisions, written, "written", zone))
     looked = [e for e in decisions if (e.as_of or e.at) <= moment]
     if _champion_of(looked) != _champion_of(written):
-        yield label_line("as of", _describe_champion(decisions, looked, "as of", zone))
-        yield label_line(
+        yield label_text("as of", _describe_champion(decisions, looked, "as of", zone))
+        yield label_text(
             "", "The first is by when each decision was written, the second by the moment that it looked from: turns "
             "were run over the past."
         )  # fmt: skip
@@ -126,28 +126,28 @@ def _verify(project: LoadedProject, ledger: Ledger) -> tuple[list[str], int]:
             "this one to see what was changed. Where the ledger was replaced on purpose, delete the tag "
             f"trueup.ledger_head of the registered model {name!r} in MLflow: the next turn notes the head anew."
         )
-        return [title, label_line("broken", result.sentence), label_line("do", mend)], BROKEN
+        return [title, label_text("broken", result.sentence), label_text("do", mend)], BROKEN
     if result.rows == 0 and not unreachable:
         raise ConfigError(
             f"{name}: the ledger has no entry of this project. Check TRUEUP_HOME and TRUEUP_DATABASE_URL."
         )
-    lines = [title, label_line("rows", result.sentence)]
+    lines = [title, label_text("rows", result.sentence)]
     if unreachable:
         lines[0] = f"{name}: the ledger holds by itself; verified WITHOUT the head that MLflow has noted"
-        return [*lines, label_line("unreachable", unreachable)], BROKEN
+        return [*lines, label_text("unreachable", unreachable)], BROKEN
     if noted is None and ledger.latest(name, step="alias") is not None:
         lines[0] = f"{name}: the ledger holds by itself, but the head that MLflow had noted is GONE"
         gone = "Someone removed it, or MLflow was replaced. The next turn or decision notes the head anew."
-        return [*lines, label_line("do", gone)], BROKEN
+        return [*lines, label_text("do", gone)], BROKEN
     if result.rows > result.covered > 0:
         after = "The next turn or decision notes the head anew; until then an edit of the rows after it that also made "
-        lines.append(label_line("beware", after + "their hashes anew would not show."))
+        lines.append(label_text("beware", after + "their hashes anew would not show."))
     standing = ledger.standing(name)
     champion = standing.champion.version if standing.champion else None
     if aliases.get("champion") != champion:
         named = aliases.get("champion")
         lines.append(
-            label_line(
+            label_text(
                 "aliases",
                 f"MLflow's alias 'champion' names {f'version {named}' if named else 'nothing'}, the ledger "
                 f"{f'version {champion}' if champion else 'no champion'}; the next turn or decision sets it right.",

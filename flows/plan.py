@@ -193,6 +193,12 @@ def score_key(batch: Batch) -> str:
     return digest("score", batch.key, batch.inputs)
 
 
+def verdict_key(evidence: Entry, changed: bool = False) -> str:
+    """The key of the decision that follows a verdict; `changed`: of the one after the champion had changed."""
+    key = digest("verdict", evidence.key)
+    return digest(key, "changed") if changed else key
+
+
 def monitor_key(project: LoadedProject, batch: Batch, as_of: datetime) -> str:
     """The key of a window: its rows with their labels, and whether all of these are known."""
     complete = batch.labels_complete(as_of, project.spec.data.label_delay)

@@ -11,7 +11,7 @@ from flows.aliases import move_aliases, note_ledger
 from flows.champion import find_evidence, find_training
 from flows.engine.launch import flow
 from flows.parameters import DecidedBy, OptionalModelNumber, Override, ProjectName, Reason, ReleaseAction
-from flows.plan import aliases_follow, digest, proposed_version
+from flows.plan import aliases_follow, digest, proposed_version, verdict_key
 from flows.recheck import check_served, find_overruled, find_rolled_back_twin, is_unreadable, renew_evidence
 from flows.show import show_decision
 from flows.workspace import Workspace, check_begun, open_workspace
@@ -123,10 +123,10 @@ def settle_verdict(workspace: Workspace, evidence: Entry) -> Entry:
     champion = workspace.ledger.champion(name)
     present = champion.version if champion else None
     expected = evidence.payload["compared_with"] if action in ("promote", "propose") else present
-    key = digest("verdict", evidence.key)
+    key = verdict_key(evidence)
     decided = _append(workspace, evidence, action, expected, key, reason)
     if isinstance(decided, ChampionChanged):
-        key = digest(key, "changed")
+        key = verdict_key(evidence, changed=True)
         decided = _append(workspace, evidence, NOT_YET, decided.found, key, decided.sentence)
         if isinstance(decided, ChampionChanged):
             raise InfrastructureError(f"{name}: {decided.sentence}")

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flows.answer import INDENT
 from flows.engine.artifacts import show_link, show_markdown, show_table
 from flows.publication import CARD, DECISION, page_paths
-from flows.summary import LABELLED, TurnReport
+from flows.summary import TurnReport
 from flows.workspace import Workspace
 from tasks.ledger import Entry
 from tasks.registry import open_registry, page_link, run_link
@@ -117,7 +118,7 @@ def describe_turn(report: TurnReport) -> str:
     """The lines of a turn's report as Markdown, one item for each thing that was done."""
     items: list[tuple[str, str]] = []
     for line in report.lines[1:]:
-        label, text = line[:LABELLED].strip(), line[LABELLED:].strip()
+        label, text = line[:INDENT].strip(), line[INDENT:].strip()
         if label or not items:
             items.append((label, text))
         else:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flows.answer import show_plain
+from flows.answer import label_text, show_plain, wrap_text
 from flows.plan import Plan, approval, find_twin
 from flows.workspace import Workspace
 from tasks.config import LoadedProject, shown
@@ -15,8 +14,6 @@ from tasks.ledger import Entry, Ledger
 
 MOST_LINES = 15
 TOO_GOOD = 0.99  # ROC AUC on test rows
-LABELLED = 13  # where the text of a line begins, behind its label
-_WIDTH = 118
 _LONGEST_KEY = 40  # of a batch, whose file may have any name
 BAD = {"reject", "refused", "degraded", "broken"}
 
@@ -72,7 +69,7 @@ def describe(
         lines.append(_line("nothing", "to do: everything was done before"))
     said_so = {e.outcome for e in by_step.get("release", [])}
     lines += [_line("waiting", text) for text in waiting if "propose" not in said_so]
-    said = [part for line in lines for part in _wrap(line)]
+    said = [part for line in lines for part in wrap_text(line) or [line]]
     looks = _where(project, by_step)
     lines = [*said[: MOST_LINES - min(len(looks), 3)], *looks][:MOST_LINES]
     newest_windows = {e.subject: e.outcome for e in by_step.get("monitor", [])}
@@ -207,13 +204,7 @@ def _keys(keys: Sequence[Any]) -> str:
 
 
 def _line(label: str, text: str) -> str:
-    return f"  {label:<10} {' '.join(str(text).split())}"
-
-
-def _wrap(line: str) -> list[str]:
-    return textwrap.wrap(
-        line, _WIDTH, subsequent_indent=" " * LABELLED, break_long_words=False, break_on_hyphens=False, max_lines=3
-    ) or [line]
+    return label_text(label, " ".join(str(text).split()))
 
 
 def report_of(project: LoadedProject, ledger: Ledger, since: int, title: str) -> TurnReport:

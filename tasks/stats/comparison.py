@@ -49,7 +49,7 @@ def one_sided(metric: Metric, replicates: Replicates, confidence: float) -> tupl
 
     The ends of `two_sided`, designed as those of `compare` are: what a floor or a ceiling is held against.
     """
-    return two_sided(metric, replicates, 1 - 2 * (1 - _design(confidence)))
+    return two_sided(metric, replicates, 1 - 2 * (1 - _design(confidence)), MIN_EFFECTIVE_BLOCKS)
 
 
 def compare(metric: Metric, one: Replicates, other: Replicates, confidence: float) -> Difference:

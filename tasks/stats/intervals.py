@@ -165,11 +165,11 @@ def replicate(
     return Replicates(value, without, count_effective(blocks, classes), blocks.ordered)
 
 
-def two_sided(metric: Metric, replicates: Replicates, confidence: float) -> tuple[float, float]:
+def two_sided(metric: Metric, replicates: Replicates, confidence: float, fewest: float = 1.0) -> tuple[float, float]:
     """The interval's ends, within what the metric can take; both nan where there are too few blocks.
 
-    Days of which many are alike make it wide instead: nothing is decided by it alone, and a person sees how little
-    is known.
+    Days of which many are alike make it wide instead, so that a person sees how little is known. What a release is
+    decided by asks for more effective blocks: `fewest` as in `Replicates.reach`.
     It is made on a scale without limits and turned back: logits for a metric in 0..1, logs for one with one limit.
     So it stays within them and is longer on the side away from a limit that is near. A metric that is at its limit
     without some block has no such scale; its interval is cut there. One in 0..1 that is as good as can be whichever
@@ -182,7 +182,7 @@ def two_sided(metric: Metric, replicates: Replicates, confidence: float) -> tupl
     if np.isinf(value) or np.isinf(without).any():
         there, back, value, without = _same, _same, replicates.value, replicates.without
     tail = (1 - confidence) / 2
-    reach = Replicates(value, without, replicates.effective, replicates.ordered).reach(1 - tail, fewest=1)
+    reach = Replicates(value, without, replicates.effective, replicates.ordered).reach(1 - tail, fewest)
     if not math.isfinite(reach):
         return math.nan, math.nan
     low, high = metric.limits

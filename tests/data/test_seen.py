@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.config import LoadedProject
 from tasks.data.seen import describe_seen, find_unseen
 from tasks.data.snapshot import gather_training_rows
 from tasks.data.source import index_source
@@ -18,8 +19,8 @@ from tasks.results import TrainingFrame
 from tests.conftest import MakeProject, make_rows
 
 
-def gather(project: object) -> TrainingFrame:
-    return gather_training_rows(project, index_source(project, {}).batches, None, {})  # type: ignore[arg-type]
+def gather(project: LoadedProject) -> TrainingFrame:
+    return gather_training_rows(project, index_source(project, {}).batches, None, {})
 
 
 def with_shops(rows: pd.DataFrame) -> pd.DataFrame:

@@ -19,10 +19,14 @@ from flows.engine.server import local_api, stop_server
 from tests.flows import toys
 
 pytest.register_assert_rewrite("tests.flows.outcome", "tests.flows.turns", "tests.flows.decided")
-from tests.flows.decided import decided, shared_forks, told  # noqa: E402 - rewriting comes before the import
-from tests.flows.shops import Shops, open_shops  # noqa: E402
+# ruff: noqa: E402 - rewriting comes before the imports
+from tests.flows.decided import decided, told
+from tests.flows.forking import forks
+from tests.flows.history import history, made
+from tests.flows.shops import Shops, open_shops
+from tests.flows.turns import shop, undisturbed
 
-__all__ = ["decided", "shared_forks", "told"]
+__all__ = ["decided", "forks", "history", "made", "shop", "told", "undisturbed"]
 ROOT = Path(__file__).resolve().parents[2]
 Rows = list[tuple[Any, ...]]
 

@@ -21,7 +21,7 @@ from flows.release import decide_by_hand
 from flows.workspace import Workspace, open_workspace
 from tasks.ledger import Entry, Head, Verification, open_ledger
 from tasks.registry import Registry, open_registry, place_here, read_aliases, read_head
-from tests.flows.forking import Ended, Forks, open_forks
+from tests.flows.forking import Ended, Forks
 from tests.flows.turns import write_shop
 
 NAME = "shop"
@@ -118,13 +118,7 @@ def kill_overruling(decided: Decided, forks: Forks, points: Sequence[str]) -> No
 
 
 @pytest.fixture(scope="session")
-def shared_forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    with open_forks(tmp_path_factory.mktemp("said")) as forks:
-        yield forks
-
-
-@pytest.fixture(scope="session")
-def told(shared_forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def told(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that is copied: project and home, as they are after the fifth training."""
     folder = tmp_path_factory.mktemp("building")
     file, home = write_shop(folder / "work"), str(folder / "home")
@@ -136,7 +130,7 @@ def told(shared_forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (*SECOND, "--set", "train.seed=11", "--set", "gates.beat_baseline_by=0.9"),
     )
     for options in changes:
-        ended = shared_forks.run("train", file, *options, TRUEUP_HOME=home)
+        ended = forks.run("train", file, *options, TRUEUP_HOME=home)
         assert ended.code == (1 if options[-1].startswith("gates.") else 0), ended
     with open_ledger(Path(home)) as ledger:
         decided = [(e.subject, e.outcome) for e in ledger.entries(NAME, step="release")]

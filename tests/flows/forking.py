@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 USED = (
     "evidently.presets",
@@ -118,6 +120,12 @@ def open_forks(folder: Path) -> Iterator[Forks]:
             yield Forks(process, folder)
         finally:
             process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    with open_forks(tmp_path_factory.mktemp("said")) as forks:
+        yield forks
 
 
 def _serve() -> None:

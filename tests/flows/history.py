@@ -121,3 +121,14 @@ def _cut_off_a_training(home: Path) -> None:
     client.log_model_artifacts(model.model_id, str(folder))
     client.set_terminated(run, "KILLED")
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> History:
+    return make_history(tmp_path_factory.getbasetemp() / "history", migrated)
+
+
+@pytest.fixture
+def history(made: History, tmp_path: Path) -> History:
+    """A copy in the home that commands use."""
+    return copy_history(made, tmp_path / "home")

@@ -19,21 +19,10 @@ from flows.workspace import open_workspace
 from tasks.backup.manifest import find_backup, read_manifest
 from tasks.errors import ConfigError, InfrastructureError
 from tasks.ledger import open_ledger
-from tests.flows.history import History, copy_history, make_history
+from tests.flows.history import History
 from tests.servers import PostgresServer
 
 pytestmark = [pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> History:
-    return make_history(tmp_path_factory.getbasetemp() / "history", migrated)
-
-
-@pytest.fixture
-def history(made: History, tmp_path: Path) -> History:
-    """A copy in the home that commands use."""
-    return copy_history(made, tmp_path / "home")
 
 
 @pytest.fixture(scope="module")

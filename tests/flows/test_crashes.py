@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.flows.forking import ROOT, Forks, open_forks
+from tests.flows.forking import ROOT, Forks
 from tests.flows.outcome import Outcome, flow_runs, read_outcome
 from tests.flows.turns import (
     APPROVAL,
@@ -20,27 +19,9 @@ from tests.flows.turns import (
     SECOND_TURN,
     both_at_once,
     kill_one_after_the_other,
-    run_undisturbed,
-    write_shop,
 )
 
 pytestmark = [pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    with open_forks(tmp_path_factory.mktemp("said")) as forks:
-        yield forks
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_shop(tmp_path_factory.mktemp("shop"))
-
-
-@pytest.fixture(scope="module")
-def undisturbed(forks: Forks, shop: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Outcome]:
-    return run_undisturbed(forks, shop, tmp_path_factory.mktemp("undisturbed") / "home")
 
 
 def test_every_crash_point_is_tried() -> None:

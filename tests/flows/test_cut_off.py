@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.flows.cutting import cut_off_backups, cut_off_prunes, cut_off_restores
-from tests.flows.forking import Forks, open_forks
-from tests.flows.history import History, make_history
+from tests.flows.forking import Forks
+from tests.flows.history import History
 
 pytestmark = [pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> History:
-    return make_history(tmp_path_factory.getbasetemp() / "history", migrated)
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    with open_forks(tmp_path_factory.mktemp("said")) as forks:
-        yield forks
 
 
 def test_there_is_no_half_backup(forks: Forks, made: History, tmp_path: Path) -> None:

@@ -17,20 +17,9 @@ from flows.workspace import look_in
 from tasks.errors import ConfigError
 from tasks.ledger import Entry, open_ledger
 from tasks.registry import read_shelf
-from tests.flows.history import AS_OF, SEED, History, copy_history, make_history
+from tests.flows.history import AS_OF, SEED, History
 
 pytestmark = [pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> History:
-    return make_history(tmp_path_factory.getbasetemp() / "history", migrated)
-
-
-@pytest.fixture
-def history(made: History, tmp_path: Path) -> History:
-    """A copy in the home that commands use."""
-    return copy_history(made, tmp_path / "home")
 
 
 def entries(history: History, step: str) -> tuple[Entry, ...]:

@@ -19,7 +19,7 @@ from tasks.config import LoadedProject
 from tasks.ledger import Ledger, open_ledger
 from tests.conftest import MakeProject, make_rows
 from tests.flows.conftest import Rows
-from tests.flows.forking import Command, Ended, Forks, open_forks
+from tests.flows.forking import Command, Ended, Forks
 from tests.servers import MlflowServer, PostgresServer
 
 pytestmark = [pytest.mark.server]
@@ -37,12 +37,6 @@ def postgres() -> Iterator[PostgresServer]:
     server = PostgresServer()
     yield server
     server.close()
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    with open_forks(tmp_path_factory.mktemp("forks")) as forks:
-        yield forks
 
 
 @dataclass

@@ -37,7 +37,7 @@ LOOK = ("--as-of", "2024-07-01")
 
 
 @pytest.fixture(scope="module")
-def held(shared_forks: Forks, migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def held(forks: Forks, migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that is copied: project and home, with a champion and a challenger that is held."""
     folder = tmp_path_factory.mktemp("building")
     shutil.copytree(migrated, folder / "home")
@@ -47,19 +47,19 @@ def held(shared_forks: Forks, migrated: Path, tmp_path_factory: pytest.TempPathF
     bench.put("rows.parquet", rows)
     bench.write(data=DATA, train={"candidates": ["random_forest"]})
     Path(bench.file).with_suffix(".contract.yaml").write_text("columns:\n  count: {min: 0}\n")
-    assert shared_forks.run("train", bench.file, "--as-of", "2024-06-01", **environment).code == 0
+    assert forks.run("train", bench.file, "--as-of", "2024-06-01", **environment).code == 0
     bench.write(data=DATA, train={"refit": True}, gates={"champion": {"margin": MARGIN}})
-    assert shared_forks.run("train", bench.file, "--as-of", "2024-06-01", **environment).code == 0
+    assert forks.run("train", bench.file, "--as-of", "2024-06-01", **environment).code == 0
     assert [(e.subject, e.outcome) for e in bench.entries("release")] == [("1", "promote"), ("2", "hold")]
     return folder.rename(folder.with_name("held"))
 
 
 @pytest.fixture(scope="module")
-def looked(shared_forks: Forks, held: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+def looked(forks: Forks, held: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     """The same after the turn of the look, undisturbed."""
     folder = tmp_path_factory.mktemp("undisturbed") / "copy"
     bench = copy_bench(held, folder)
-    ended = shared_forks.run("run", bench.file, *LOOK, TRUEUP_HOME=str(bench.home))
+    ended = forks.run("run", bench.file, *LOOK, TRUEUP_HOME=str(bench.home))
     assert ended.code == 0, ended
     assert "version 3: version 2 fitted again, logistic on" in " ".join(ended.out.split()), ended.out
     return folder, read_outcome(bench.home)
@@ -142,12 +142,12 @@ def test_what_people_ask_about_it(after: Bench) -> None:
 
 
 @pytest.mark.soak
-def test_killed_at_one_point_after_the_other(shared_forks: Forks, bench: Bench, looked: tuple[Path, Outcome]) -> None:
+def test_killed_at_one_point_after_the_other(forks: Forks, bench: Bench, looked: tuple[Path, Outcome]) -> None:
     """Each run resumes the one before; the twin is never released meanwhile."""
     for point in REFIT:
-        crash(shared_forks, bench.file, bench.home, LOOK, point)
+        crash(forks, bench.file, bench.home, LOOK, point)
         assert bench.champion() == 1 and len(bench.entries("release")) == 2, point
-    finish(shared_forks, bench.file, bench.home, LOOK, looked[1])
+    finish(forks, bench.file, bench.home, LOOK, looked[1])
     assert looked[1].trainings == (("1", "promote"), ("2", "hold"), ("3", "promote"))
 
 

@@ -227,12 +227,12 @@ def test_a_champion_that_cannot_be_read_may_be_replaced(decided: Decided) -> Non
 # ------------------------------------------------------------------ MLflow, and what others do there
 
 
-def test_aliases_edited_by_hand_are_set_right_by_the_next_turn(decided: Decided, shared_forks: Forks) -> None:
+def test_aliases_edited_by_hand_are_set_right_by_the_next_turn(decided: Decided, forks: Forks) -> None:
     client = decided.registry.client()
     client.set_registered_model_alias(NAME, "champion", "1")
     client.delete_registered_model_alias(NAME, "previous")
     same = ("--set", "train.seed=11", "--set", "gates.beat_baseline_by=0.9")  # as of the newest training
-    ended = decided.command(shared_forks, "run", *SECOND, *same, "--force")
+    ended = decided.command(forks, "run", *SECOND, *same, "--force")
     assert ended.code == 0 and "moved by hand to version 1; it is set back to version 3" in " ".join(ended.out.split())
     assert decided.aliases() == {"champion": 3, "previous": 2, "challenger": 4}
     assert [e.outcome for e in decided.entries("alias")][-2:] == ["restored", "restored"]
@@ -300,24 +300,24 @@ def test_who_decides_is_recorded(decided: Decided) -> None:
 # ------------------------------------------------------------------ kills and races
 
 
-def test_killed_while_overruling_the_next_command_finishes(decided: Decided, shared_forks: Forks) -> None:
-    kill_overruling(decided, shared_forks, ("before-decision", "after-decision", "after-override", "after-pages"))
+def test_killed_while_overruling_the_next_command_finishes(decided: Decided, forks: Forks) -> None:
+    kill_overruling(decided, forks, ("before-decision", "after-decision", "after-override", "after-pages"))
 
 
-def test_killed_between_the_new_look_and_the_approval(decided: Decided, shared_forks: Forks) -> None:
+def test_killed_between_the_new_look_and_the_approval(decided: Decided, forks: Forks) -> None:
     decided.decide("rollback", 1)
     approve = ("approve", str(WAITING), "--reason", "better than that one too")
     for point, looks in zip(APPROVAL, (0, 1), strict=True):
-        assert decided.command(shared_forks, *approve, crash_at=point).code == -9
+        assert decided.command(forks, *approve, crash_at=point).code == -9
         assert (decided.champion, len(decided.entries("look"))) == (1, looks)
         assert decided.verified().holds
-    ended = decided.command(shared_forks, *approve)
+    ended = decided.command(forks, *approve)
     assert ended.code == 0 and "version 4 is champion" in ended.out, ended
     assert (decided.champion, len(decided.entries("look"))) == (WAITING, 1)
     assert decided.aliases() == {"champion": 4, "previous": 1} and decided.verified().holds
 
 
-def test_two_at_once_one_wins_and_the_other_is_refused(decided: Decided, shared_forks: Forks) -> None:
+def test_two_at_once_one_wins_and_the_other_is_refused(decided: Decided, forks: Forks) -> None:
     """Both have seen version 3 as champion, and wait for the same lock."""
     for commands, champions in (
         ((("promote", "4"), ("promote", "5", "--override")), {4, 5}),
@@ -326,14 +326,14 @@ def test_two_at_once_one_wins_and_the_other_is_refused(decided: Decided, shared_
         before = len(decided.entries("release"))
         with decided.open():
             started = [
-                shared_forks.start(c, decided.file, *more, "--reason", "at once", TRUEUP_HOME=str(decided.home))
+                forks.start(c, decided.file, *more, "--reason", "at once", TRUEUP_HOME=str(decided.home))
                 for c, *more in commands
             ]
             until = time.monotonic() + 120
             while not all(c.error.exists() and "waiting for" in c.error.read_text() for c in started):
                 assert time.monotonic() < until
                 time.sleep(0.1)
-        ended = sorted((shared_forks.wait(command) for command in started), key=lambda e: e.code)
+        ended = sorted((forks.wait(command) for command in started), key=lambda e: e.code)
         assert [e.code for e in ended] == [0, 2], ended
         assert "nothing was changed" in ended[1].error, ended
         assert decided.champion in champions and decided.aliases()["champion"] == decided.champion

@@ -13,19 +13,20 @@ from sklearn import metrics as sk
 from flows.preview import preview_turn
 from flows.train import train
 from tasks.errors import ConfigError, DataError
-from tests.flows.zoo import CLASS_METRICS, FIRST, NUMBER_METRICS, SECOND, UNTIMED, Bench, make_classes, make_numbers
+from tests.flows.zoo import (
+    CLASS_METRICS,
+    FIRST,
+    NUMBER_METRICS,
+    SECOND,
+    UNTIMED,
+    Bench,
+    bench,
+    make_classes,
+    make_numbers,
+    shared,
+)
 
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("shared")
-
-
-@pytest.fixture
-def bench(shared: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setenv("TRUEUP_HOME", str(shared))
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:60]
-    return Bench(name, tmp_path / "work", shared)
+__all__ = ["bench", "shared"]
 
 
 def test_several_classes_live_through_two_months(bench: Bench) -> None:

@@ -136,3 +136,13 @@ def both_at_once(forks: Forks, home: Path, *commands: tuple[str, ...]) -> None:
     said = [e.error for e in ended if "waiting for trueup" in e.error]
     assert len(said) == len(ended) - 1, ended
     assert any(f"(process {command.pid} on" in said[0] for command in started)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_shop(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(forks: Forks, shop: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Outcome]:
+    return run_undisturbed(forks, shop, tmp_path_factory.mktemp("undisturbed") / "home")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,15 @@ NUMBER_METRICS: dict[str, Any] = {
     "mape": sk.mean_absolute_percentage_error,
     "pinball": sk.mean_pinball_loss,
 }
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture
+def bench(shared: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setenv("TRUEUP_HOME", str(shared))
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:60]
+    return Bench(name, tmp_path / "work", shared)

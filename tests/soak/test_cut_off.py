@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.flows.cutting import cut_off_backups, cut_off_prunes, cut_off_restores
-from tests.flows.forking import Forks, open_forks
+from tests.flows.forking import Forks
 from tests.flows.history import History, make_history
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
@@ -17,12 +16,6 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> History:
     return make_history(tmp_path_factory.mktemp("history") / "root")
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    with open_forks(tmp_path_factory.mktemp("said")) as forks:
-        yield forks
 
 
 def test_no_half_backup_home_or_prune(forks: Forks, made: History, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ import pytest
 
 from tasks.ledger import open_ledger
 from tasks.registry import digest_folder
-from tests.flows.forking import NOT_INHERITED, ROOT, Ended, Forks, open_forks
+from tests.flows.forking import NOT_INHERITED, ROOT, Ended, Forks
 from tests.flows.outcome import PROJECT, Outcome, flow_runs, read_outcome
 from tests.flows.turns import (
     FIRST,
@@ -34,29 +34,11 @@ from tests.flows.turns import (
     crash,
     finish,
     kill_one_after_the_other,
-    run_undisturbed,
-    write_shop,
 )
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 SECONDS = float(os.environ.get("TRUEUP_SOAK_SECONDS", "600"))
 SEED = int(os.environ.get("TRUEUP_SOAK_SEED", time.time_ns() % 1_000_000))
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    with open_forks(tmp_path_factory.mktemp("said")) as forks:
-        yield forks
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_shop(tmp_path_factory.mktemp("shop"))
-
-
-@pytest.fixture(scope="module")
-def undisturbed(forks: Forks, shop: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Outcome]:
-    return run_undisturbed(forks, shop, tmp_path_factory.mktemp("undisturbed") / "home")
 
 
 def check_instant(home: Path) -> None:

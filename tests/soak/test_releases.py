@@ -15,13 +15,12 @@ from pathlib import Path
 import pytest
 
 from tasks.ledger import open_ledger
-from tests.flows.decided import Decided, decided, kill_overruling, shared_forks, told
+from tests.flows.decided import Decided, kill_overruling
 from tests.flows.forking import Forks
 from tests.flows.outcome import PROJECT, flow_runs, read_outcome
 from tests.flows.turns import DECISION, FIRST, SECOND, write_shop
 from tests.soak.test_kills import check_instant, wait_until_alone
 
-__all__ = ["decided", "shared_forks", "told"]
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 RUNS = int(os.environ.get("TRUEUP_SOAK_RUNS", "200"))
 SEED = int(os.environ.get("TRUEUP_SOAK_SEED", time.time_ns() % 1_000_000))
@@ -29,15 +28,14 @@ WHY = ("--reason", "drawn at random")
 DONE, REFUSED, KILLED = 0, 2, -9
 
 
-def test_overruling_killed_at_every_point(decided: Decided, shared_forks: Forks) -> None:
+def test_overruling_killed_at_every_point(decided: Decided, forks: Forks) -> None:
     points = (DECISION[0], "in-ledger", *DECISION[1:], "after-pages", "after-head")
-    kill_overruling(decided, shared_forks, points)
+    kill_overruling(decided, forks, points)
     print(f"\noverruling: {len(points)} points")
 
 
-def test_a_long_life_of_kills(shared_forks: Forks, tmp_path: Path) -> None:
+def test_a_long_life_of_kills(forks: Forks, tmp_path: Path) -> None:
     """After each command one valid champion and a ledger that verifies; the next undisturbed turn finishes the work."""
-    forks = shared_forks
     home, shop, chance = tmp_path / "home", write_shop(tmp_path / "shop"), random.Random(SEED)
     assert forks.run("run", shop, *FIRST, TRUEUP_HOME=str(home)).code == DONE
     counts: Counter[str] = Counter()

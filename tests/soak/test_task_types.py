@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.flows.zoo import FIRST, SECOND, UNTIMED, Bench, make_classes, make_numbers
+from tests.flows.zoo import FIRST, SECOND, UNTIMED, Bench, bench, make_classes, make_numbers, shared
+
+__all__ = ["bench", "shared"]
 
 pytestmark = pytest.mark.soak
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("shared")
-
-
-@pytest.fixture
-def bench(shared: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setenv("TRUEUP_HOME", str(shared))
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:60]
-    return Bench(name, tmp_path / "work", shared)
 
 
 def test_whole_numbers_as_classes_without_time(bench: Bench) -> None:
