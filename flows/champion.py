@@ -15,9 +15,10 @@ from tasks.config import TaskType
 from tasks.data.seen import find_unseen
 from tasks.errors import ConfigError, DataError, InfrastructureError
 from tasks.evaluation.contender import Contender
+from tasks.evaluation.gates import COMPARED, WITHDRAWN
 from tasks.ledger import Entry, Ledger
 from tasks.registry import load_version, open_registry, read_artifact
-from tasks.results import ModelVersion, TrainingFrame
+from tasks.results import Audit, ModelVersion, TrainingFrame
 
 SEEN = "seen.npy"  # in a version's MLflow run: hashes of the rows that it has seen, where a rule does not tell them
 
@@ -85,8 +86,18 @@ def find_opponent(workspace: Workspace) -> tuple[Served | None, str]:
         return None, f"unreadable: {error}"
     forbidden = find_forbidden(workspace, champion)
     if forbidden:  # compared on it, no honest challenger could ever replace a model that reads a leak
-        return champion, f"withdrawn: {forbidden}"
-    return champion, "compared"
+        return champion, f"{WITHDRAWN}{forbidden}"
+    return champion, COMPARED
+
+
+def withdraw_unfair(state: str, audit: Audit) -> str:
+    """What the champion gate is told once the audit is there: a champion that breaks a fairness limit which the
+    challenger keeps is no bar to meet, or nothing that treats people more alike could ever replace it."""
+    own = {f"{' x '.join(f.by)} {f.metric}" for f in audit.fairness if f.finding == "fail"}
+    broken = [name for name in audit.champion_breaks if name not in own]
+    if state != COMPARED or not broken:
+        return state
+    return f"{WITHDRAWN}breaks the limit that the project file sets for {', '.join(broken)}, which this version keeps"
 
 
 def find_forbidden(workspace: Workspace, served: Served) -> str:

@@ -10,11 +10,11 @@ from flows.plan import Cut, count_labelled, specification, validate_key
 from flows.provenance import describe_environment
 from flows.workspace import Workspace
 from tasks.registry import DatasetRecord, StoredFiles, TrainingRecord, list_columns, list_params
-from tasks.results import Evaluation, FittedModel, Soundness, TrainingFrame, Verdict, to_json
+from tasks.results import Audit, Evaluation, FittedModel, Soundness, TrainingFrame, Verdict, to_json
 from tasks.table import Schema
 
 
-def describe_evidence(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any]:
+def describe_evidence(evaluation: Evaluation, audit: Audit, verdict: Verdict) -> dict[str, Any]:
     """What a verdict rests on, as the ledger keeps it of a training and of a look."""
     return {
         "judged": evaluation.rows,
@@ -24,6 +24,7 @@ def describe_evidence(evaluation: Evaluation, verdict: Verdict) -> dict[str, Any
         "baseline_comparison": evaluation.against_baseline,
         "champion": evaluation.champion,
         "comparison": evaluation.against_champion,
+        "audit": audit,
         **describe_gates(verdict),
     }
 
@@ -80,6 +81,7 @@ def make_payload(
         "calibration": model.calibration,
         "threshold": model.threshold,
         "threshold_how": model.threshold_how,
+        "mitigation": dict(model.mitigation),
         **evidence,
         "soundness": soundness,
         "verdict": {"outcome": verdict.outcome, "reason": verdict.reason},

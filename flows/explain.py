@@ -195,6 +195,9 @@ def _tell_model(served: Served, anatomy: Anatomy, raw: pd.DataFrame, explained: 
     mapped = f", {anatomy.calibration} calibration makes it {explained.number:.6g}"
     if anatomy.calibration == "none":
         mapped = ", not calibrated" if served.task != "regression" else ""
+    if anatomy.moved is not None:
+        by = anatomy.moved.find_shifts(raw)[0]
+        mapped = f", {anatomy.calibration} calibration and its group's {by:+.4g} make it {explained.number:.6g}"
     return f"{served.trained['candidate']} gives {called} {number}{mapped}"
 
 

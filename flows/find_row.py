@@ -19,7 +19,7 @@ from tasks.data.source import Batch, table_of
 from tasks.errors import ConfigError, DataError, InfrastructureError
 from tasks.ledger import Entry
 from tasks.scoring.predictions import read_predictions
-from tasks.training.casting import as_text
+from tasks.stats.categories import as_text
 
 _LISTED = 5
 

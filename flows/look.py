@@ -7,10 +7,11 @@ that looking often does not make a lucky pass likelier; see `gates.champion.look
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 
-from flows.champion import Served, find_evidence, find_opponent, find_unseen_rows, load_served
+from flows.champion import Served, find_evidence, find_opponent, find_unseen_rows, load_served, withdraw_unfair
 from flows.evidence import describe_evidence
 from flows.plan import count_labelled, digest
 from flows.show import show_verdict
@@ -19,11 +20,12 @@ from flows.workspace import Workspace
 from tasks.data.snapshot import snapshot_key
 from tasks.data.split import name_blocks
 from tasks.errors import ConfigError, DataError
+from tasks.evaluation.audit import audit_stored, read_parts
 from tasks.evaluation.challenger import evaluate_stored
 from tasks.evaluation.gates import COMPARED
-from tasks.evaluation.verdict import judge_challenger
+from tasks.evaluation.verdict import OF_TRAINING, judge_challenger
 from tasks.ledger import Entry
-from tasks.results import Evaluation, Soundness, TrainingFrame
+from tasks.results import Audit, Evaluation, GateResult, Soundness, TrainingFrame
 from tasks.stage import crash_point
 from tasks.stats.comparison import split_confidence
 
@@ -56,13 +58,15 @@ def look_again(workspace: Workspace, version: int) -> Entry:
     progress.info("looking at version %s again: look %s of %s", version, number, most)
     rows, _, checked = load_accepted_rows(workspace, cut, like=(challenger.task, challenger.classes))
     record_checks(workspace, cut, checked)
-    evaluation, state = _evaluate(
-        workspace, challenger, opponent, state, rows, split_confidence(spec.gates.champion.confidence, most)
-    )
-    verdict = judge_challenger(evaluation, Soundness(**challenger.trained["soundness"]), spec, state)
+    confidence = split_confidence(spec.gates.champion.confidence, most)
+    evaluation, audit, state = _evaluate(workspace, challenger, opponent, state, rows, confidence)
+    trained = challenger.trained
+    kept = [GateResult(**gate) for gate in trained["gates"] if gate["name"] in OF_TRAINING]
+    verdict = judge_challenger(evaluation, Soundness(**trained["soundness"]), spec, state, audit, kept)
     payload = {
         **{fact: challenger.trained[fact] for fact in ("run_id", "snapshot")},
-        **describe_evidence(evaluation, verdict),
+        **describe_evidence(evaluation, audit, verdict),
+        "audit": {**vars(audit), **{part: trained["audit"][part] for part in ("robustness", "leaks")}},
         "split": f"{evaluation.rows:,} labelled rows that version {version} has not seen",
         "judged_snapshot": rows.snapshot,
         "labelled": count_labelled(cut, spec.data.label_delay),
@@ -85,7 +89,7 @@ def _evaluate(
     state: str,
     rows: TrainingFrame,
     confidence: float,
-) -> tuple[Evaluation, str]:
+) -> tuple[Evaluation, Audit, str]:
     """The challenger on the rows that it has not seen, beside the champion; and what the champion gate is told."""
     spec = workspace.project.spec
     unseen = find_unseen_rows(workspace, challenger, rows)
@@ -96,16 +100,15 @@ def _evaluate(
             theirs = find_unseen_rows(workspace, opponent, rows)[positions]
         except DataError as error:
             state = f"unreadable: {error}"
-    evaluation = evaluate_stored(
-        challenger.contender,
-        rows,
-        positions,
-        rows.target.to_numpy()[~unseen],
-        spec,
-        metric=challenger.trained["metric"],
-        blocks=name_blocks(rows, positions, spec),
-        champion=opponent.contender if opponent is not None and state == COMPARED else None,
-        champion_unseen=theirs,
-        confidence=confidence,
-    )
-    return evaluation, state
+    beside: dict[str, Any] = {
+        "metric": challenger.trained["metric"],
+        "blocks": name_blocks(rows, positions, spec),
+        "champion": opponent.contender if opponent is not None and state == COMPARED else None,
+        "champion_unseen": theirs,
+        "confidence": confidence,
+    }
+    known = rows.target.to_numpy()[~unseen]
+    evaluation = evaluate_stored(challenger.contender, rows, positions, known, spec, **beside)
+    found = read_parts(challenger.trained["audit"]["slices"]["slices"])
+    audit = audit_stored(challenger.contender, rows, positions, np.flatnonzero(~unseen), spec, found=found, **beside)
+    return evaluation, audit, withdraw_unfair(state, audit)

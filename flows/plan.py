@@ -19,6 +19,7 @@ from tasks.errors import ConfigError
 from tasks.ledger import Entry, Ledger
 
 Action = Literal["validate", "train", "release", "look", "score", "monitor"]
+SETTLED = ("leaks", "robust", "sound", "speed", "size")  # gates on which new labels have no bearing
 LOOK_GROWTH = 0.5  # a held challenger is looked at again when the rows to judge by have grown by this share
 
 
@@ -259,7 +260,7 @@ def _plan_look(project: LoadedProject, ledger: Ledger, visible: tuple[Batch, ...
         return ()  # it passed, and the version that it was fitted again as is decided about in its place
     evidence = newest.payload
     kept_by = [g for g in evidence["gates"] if g["status"] == "inconclusive"]
-    if any(g["name"] in ("sound", "speed", "size") or g["evidence"].get("withdrawn") for g in kept_by):
+    if any(g["name"] in SETTLED or g["evidence"].get("withdrawn") for g in kept_by):
         return ()
     look, subject = evidence["look"] + 1, str(version)
     if look > evidence["looks"]:

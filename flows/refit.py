@@ -41,7 +41,7 @@ from tasks.training.refit import Winner, refit_model
 
 progress = logging.getLogger("trueup.progress")
 _OF_THE_LOOK = (
-    "judged", "metric", "metrics", "baseline", "baseline_comparison", "champion", "comparison", "split",
+    "judged", "metric", "metrics", "baseline", "baseline_comparison", "champion", "comparison", "audit", "split",
     "compared_with", "look", "looks", "judged_snapshot",
 )  # fmt: skip
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.champion import Served, find_opponent, find_unseen_rows
+from flows.champion import Served, find_opponent, find_unseen_rows, withdraw_unfair
 from flows.engine.launch import flow
 from flows.evidence import describe_evidence, describe_refit, make_payload, make_record
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
@@ -22,14 +23,17 @@ from flows.show import show_verdict
 from flows.validate import find_results, quarantines, record_result
 from flows.workspace import Workspace, open_workspace
 from tasks.config import TaskType
+from tasks.data.leakage import look_for_leaks
 from tasks.data.seen import describe_seen
 from tasks.data.snapshot import load_training_rows
-from tasks.data.split import split_rows
+from tasks.data.split import name_blocks, split_rows
 from tasks.errors import ConfigError, DataError
+from tasks.evaluation.audit import audit_challenger
 from tasks.evaluation.challenger import evaluate_challenger
 from tasks.evaluation.gates import COMPARED
 from tasks.evaluation.plots import draw_plots
 from tasks.evaluation.verdict import judge_challenger
+from tasks.evaluation.weak_parts import ValidationRows
 from tasks.files import scratch_folder
 from tasks.ledger import Entry
 from tasks.registry import list_metrics
@@ -39,6 +43,7 @@ from tasks.stats.comparison import split_confidence
 from tasks.stats.metrics import find_metric
 from tasks.training.model import train_model
 from tasks.training.refit import Winner, refit_model
+from tasks.training.validation import predict_validation
 
 progress = logging.getLogger("trueup.progress")
 
@@ -96,6 +101,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
     check_kind(spec, rows.task)  # where a contract took rows out, only now it is sure
     split = split_rows(rows, project)
     record_checks(workspace, cut, checked)  # only now: rows that cannot be used leave nothing behind
+    leaks = look_for_leaks(rows, split, spec)
     progress.info("searching on %s rows; trials: at most %s", f"{len(rows.target):,}", spec.train.search.trials)
     sign = 1 if find_metric(spec.train.metric, rows.task).larger_is_better else -1
     model = train_model(rows, split, spec, progress=lambda done, planned, best: _say_trial(done, planned, sign * best))
@@ -105,30 +111,34 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
     champion = reigning if state == COMPARED else None
     progress.info("judging %s on %s test rows", model.candidate, f"{len(split.test):,}")
     rule = spec.gates.champion
-    evaluation = evaluate_challenger(
-        model,
-        rows,
-        split,
-        spec,
-        champion=champion.contender if champion else None,
-        champion_unseen=unseen,
-        confidence=split_confidence(rule.confidence, rule.looks) if champion else rule.confidence,
-    )
+    beside: dict[str, Any] = {
+        "champion": champion.contender if champion else None,
+        "champion_unseen": unseen,
+        "confidence": split_confidence(rule.confidence, rule.looks) if champion else rule.confidence,
+    }
+    evaluation = evaluate_challenger(model, rows, split, spec, **beside)
+    progress.info("auditing: slices, groups, perturbed rows")
+    validation = None
+    if spec.gates.slices.find:
+        positions, prediction = predict_validation(model, rows, split, spec)
+        validation = ValidationRows(positions, prediction, name_blocks(rows, positions, spec))
+    audit = replace(audit_challenger(model, rows, split, spec, validation=validation, **beside), leaks=leaks)
+    state = withdraw_unfair(state, audit)
     with scratch_folder(workspace.scratch) as folder:
         stored, soundness, prediction = store_model(model, rows, split, folder / "model")
-        verdict = judge_challenger(evaluation, soundness, spec, state)
+        verdict = judge_challenger(evaluation, soundness, spec, state, audit)
         refit = spec.train.refit and verdict.outcome == "promote"
         if refit:  # the twin has passed: what serves has learned from its test rows too, and must be as sound
             progress.info("fitting %s again on all %s labelled rows", model.candidate, f"{len(rows.target):,}")
             model = refit_model(Winner.of(model), rows, split, spec)
             stored, soundness, _ = store_model(model, rows, split, folder / "refitted")
-            verdict = judge_challenger(evaluation, soundness, spec, state)
+            verdict = judge_challenger(evaluation, soundness, spec, state, audit)
         seen, listed = describe_seen(rows, split, spec, refit=refit)
         files, texts = write_references(model, rows, split, prediction, listed, spec, folder)
         if spec.train.plots:
             files |= {f"plots/{p.name}": p for p in draw_plots(evaluation, folder / "plots")}
         evidence = {
-            **describe_evidence(evaluation, verdict),
+            **describe_evidence(evaluation, audit, verdict),
             "split": split.how,
             "importance": dict(evaluation.importance),
             "compared_with": reigning.version.version if reigning else None,
@@ -142,7 +152,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
         )  # fmt: skip
         parts = {"train": len(split.fit), "calibration": len(split.calibration), "test": len(split.test)}
         texts["curves.json"] = to_json(evaluation.curves)
-        metrics = list_metrics(evaluation)
+        metrics = list_metrics(evaluation, audit)
         record = make_record(workspace, key, rows, parts, model, metrics, stored, payload, files, texts)
         return register_version(workspace, record, payload)
 

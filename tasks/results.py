@@ -76,6 +76,7 @@ class ContractResult:
     quarantine: Path | None = None  # Parquet: raw rows plus `_rules`, `_row`; None where no row broke a rule
     page: Path | None = None
     data_docs: Path | None = None
+    personal: Mapping[str, str] = field(default_factory=dict)  # column -> the personal data that its values look like
 
 
 # ---------------------------------------------------------------- training
@@ -351,7 +352,7 @@ class GroupComparison:
 
 @dataclass(frozen=True)
 class FairnessResult:
-    """One stated limit: the measure over all groups, and every pair of groups behind it, the worst first."""
+    """One stated limit: the measure over all groups, and the pairs of groups behind it."""
 
     by: tuple[str, ...]
     metric: str
@@ -359,8 +360,9 @@ class FairnessResult:
     limit: float
     value: float
     finding: Finding
-    comparisons: tuple[GroupComparison, ...] = ()
+    comparisons: tuple[GroupComparison, ...] = ()  # the worst first; of many not all
     too_small: tuple[str, ...] = ()  # groups of which nothing can be told
+    undecided: int = 0  # comparisons that are shown neither to keep the limit nor to break it
     problem: str = ""
 
 
@@ -418,7 +420,9 @@ class LeakAudit:
 class MitigationPrice:
     """What treating groups more alike costs: metrics of the same model without and with it, on the same test rows."""
 
-    before: Mapping[str, float]
+    metric: str  # the project's
+    loss: tuple[float, float, float]  # of it, with one-sided bounds
+    before: Mapping[str, float]  # metric -> value
     after: Mapping[str, float]
     gaps_before: Mapping[str, float]
     gaps_after: Mapping[str, float]
@@ -434,6 +438,7 @@ class Audit:
     robustness: RobustnessAudit | None = None
     leaks: LeakAudit | None = None
     price: MitigationPrice | None = None
+    champion_breaks: tuple[str, ...] = ()  # fairness limits that the champion is shown to break on the same rows
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,13 @@ class FairnessLimit(Section):
             raise ValueError("state min for a ratio or max for a difference, and one of them only")
         return self
 
+    @property
+    def stated(self) -> float:
+        """The number that is stated, be it min or max."""
+        number = self.min if self.min is not None else self.max
+        assert number is not None  # one of them is
+        return number
+
 
 class Robustness(Section):
     """What is done to test rows to see how far the metric falls."""
@@ -134,6 +141,10 @@ class Gates(Section):
 
     @model_validator(mode="after")
     def _coherent(self) -> Gates:
+        stated = [(limit.by, limit.metric) for limit in self.fairness]
+        twice = next((key for key in stated if stated.count(key) > 1), None)
+        if twice is not None:
+            raise ValueError(f"fairness states {twice[1]} by {' and '.join(twice[0])} twice; leave one limit of it")
         for name in sorted(self.floors.keys() & self.ceilings.keys()):
             if self.floors[name] >= self.ceilings[name]:
                 raise ValueError(

@@ -157,10 +157,11 @@ class Mitigation(Section):
     parity: Literal["demographic_parity", "true_positive_rate_parity", "false_positive_rate_parity"] = (
         "demographic_parity"
     )
-    """What is made alike: the share of rows that is decided positive, of all rows, of the true positives, or of the
-    true negatives. fairlearn's ThresholdOptimizer finds the rates on the calibration rows."""
-    objective: Literal["accuracy_score", "balanced_accuracy_score"] = "balanced_accuracy_score"
-    """What is kept as high as that allows."""
+    """Which rate is made alike: the share of rows that is decided positive, of all rows, of the true positives, or of
+    the true negatives."""
+    objective: Literal["same_rate", "accuracy_score", "balanced_accuracy_score"] = "same_rate"
+    """Which rate all groups get: the one that the model has over all of them, so that as many rows are decided positive
+    as before; or the one that keeps a score as high as parity allows, as fairlearn's ThresholdOptimizer finds it."""
     strength: Annotated[float, Field(gt=0, le=1)] = 1.0
     """How far to go: 1 to parity, 0.5 half of the way there."""
 

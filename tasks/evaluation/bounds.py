@@ -9,6 +9,7 @@ from tasks.config import Project
 from tasks.config.gates import Gates
 from tasks.config.project import TaskType
 from tasks.errors import ConfigError
+from tasks.evaluation.fairness import check_fairness
 from tasks.evaluation.gates import leave_open
 from tasks.evaluation.sentences import (
     capitalise,
@@ -19,6 +20,7 @@ from tasks.evaluation.sentences import (
     write_percent,
     write_rows,
 )
+from tasks.evaluation.slices import find_slice_metric
 from tasks.results import Evaluation, GateResult, MetricValue, Status
 from tasks.stats.metrics import METRICS, find_metric
 
@@ -60,12 +62,17 @@ def check_gates(spec: Project, task: TaskType) -> None:
                 f"{key}: {limit:g} would {'refuse' if never else 'pass'} every model, since {metric.title} lies "
                 f"{span}; expected a number between."
             )
+    check_fairness(spec.gates.fairness, task)
     metric = find_metric(spec.train.metric, task)
+    of_slices = find_slice_metric(spec.gates.slices, spec.train.metric, task)
     amounts = {
-        "gates.beat_baseline_by": spec.gates.beat_baseline_by,
-        "gates.champion.margin": spec.gates.champion.margin,
+        "gates.beat_baseline_by": (spec.gates.beat_baseline_by, metric),
+        "gates.champion.margin": (spec.gates.champion.margin, metric),
+        "gates.slices.max_drop": (spec.gates.slices.max_drop, of_slices),
+        "gates.robustness.max_drop": (spec.gates.robustness.max_drop, metric),
+        "gates.robustness.max_drop_lost": (spec.gates.robustness.max_drop_lost, metric),
     }
-    for key, amount in amounts.items():
+    for key, (amount, metric) in amounts.items():
         if isinstance(amount, str) and metric.limits[0] < 0:
             raise ConfigError(
                 f"{key}: {amount} of the constant prediction's {metric.title} is next to nothing, since that is about "

@@ -16,8 +16,8 @@ from tasks.evaluation.bounds import check_gates, list_bounds, name_gate
 from tasks.evaluation.contender import Contender, predict_contender, predict_like
 from tasks.evaluation.curves import draw_curves
 from tasks.evaluation.importance import measure_importance
-from tasks.evaluation.judged_rows import INTERVAL_CONFIDENCE, JudgedRows
-from tasks.results import Evaluation, FittedModel, MetricValue, Split, TrainingFrame
+from tasks.evaluation.judged_rows import JudgedRows, no_value
+from tasks.results import Evaluation, FittedModel, Split, TrainingFrame
 from tasks.stage import stage
 from tasks.stats.intervals import Blocks, block_rows, deal_rows
 from tasks.stats.metrics import METRICS, Array, Metric, OperatingPoint, find_metric
@@ -92,8 +92,8 @@ def evaluate_stored(
     if prediction is None:
         return _unjudged(f"the challenger cannot be judged on its test rows: {problem}", chosen, spec, len(places))
 
-    test = JudgedRows(y, _make_blocks(blocks, len(y), rows, spec), rows.task)
-    at = _operating_point(challenger.threshold, spec)
+    test = JudgedRows(y, make_blocks(blocks, len(y), rows, spec), rows.task)
+    at = find_point(challenger.threshold, spec)
     replicates = {
         m.name: test.replicate(m, prediction, at)
         for m in METRICS.values()
@@ -114,7 +114,7 @@ def evaluate_stored(
             champion_problem = f"it has seen all but {keep.sum():,} of the {len(y):,} test rows, too few to compare on"
         elif theirs is not None:
             shared = test.take(keep)
-            champion_own = shared.replicate(chosen, theirs[keep], _operating_point(champion.threshold, spec))
+            champion_own = shared.replicate(chosen, theirs[keep], find_point(champion.threshold, spec))
             champion_value = shared.value(chosen, champion_own)
             reached = chosen.compute(y[keep], constant[keep], at)
             margin = resolve_amount(spec.gates.champion.settle_margin(chosen.unit), reached)
@@ -170,9 +170,7 @@ def _name_absent(frame: TrainingFrame, y: Array) -> str:
 
 def _unjudged(problem: str, metric: Metric, spec: Project, rows: int) -> Evaluation:
     log.warning("%s: %s", spec.name, problem)
-    nothing = MetricValue(
-        metric.name, math.nan, math.nan, math.nan, INTERVAL_CONFIDENCE, metric.larger_is_better, "not computed"
-    )
+    nothing = no_value(metric)
     return Evaluation(
         rows=rows,
         blocks=None,
@@ -184,14 +182,16 @@ def _unjudged(problem: str, metric: Metric, spec: Project, rows: int) -> Evaluat
     )
 
 
-def _make_blocks(blocks: Sequence[str] | None, rows: int, frame: TrainingFrame, spec: Project) -> Blocks:
+def make_blocks(blocks: Sequence[str] | None, rows: int, frame: TrainingFrame, spec: Project) -> Blocks:
+    """The blocks that test rows lie in, from the day or group that each is named by; dealt at random where none is."""
     if blocks is None:
         return deal_rows(rows, spec.train.seed)
     by_day = frame.group is None  # days follow each other, and neighbours may be alike
     return block_rows(blocks, "days" if by_day else "groups", ordered=by_day)
 
 
-def _operating_point(threshold: float | None, spec: Project) -> OperatingPoint:
+def find_point(threshold: float | None, spec: Project) -> OperatingPoint:
+    """Where a model decides, and what the project file says that wrong decisions cost."""
     costs = spec.train.costs
     return OperatingPoint(
         threshold=0.5 if threshold is None else threshold,

@@ -41,6 +41,10 @@ class JudgedRows:
             metric, replicates, INTERVAL_CONFIDENCE, two_sided(metric, replicates, INTERVAL_CONFIDENCE)
         )
 
+    def judge(self, metric: Metric, prediction: Array, at: OperatingPoint) -> MetricValue:
+        """The metric of a prediction with its two-sided interval."""
+        return self.value(metric, self.replicate(metric, prediction, at))
+
     def bound(self, metric: Metric, replicates: Replicates, limit: float, confidence: float) -> MetricValue:
         """The metric with one-sided ends, each at `confidence`, and the rows that would show on which side it lies."""
         low, high = one_sided(metric, replicates, confidence)
@@ -99,3 +103,9 @@ class JudgedRows:
 def _number_or(found: float, otherwise: float) -> float:
     """From a single block no spread is told; then it counts by its size alone."""
     return found if math.isfinite(found) else otherwise
+
+
+def no_value(metric: Metric) -> MetricValue:
+    """A metric of which nothing is known."""
+    nan = math.nan
+    return MetricValue(metric.name, nan, nan, nan, INTERVAL_CONFIDENCE, metric.larger_is_better, "not computed")

@@ -11,34 +11,66 @@ from functools import partial
 from tasks.config import Project
 from tasks.config.gates import Gates
 from tasks.evaluation import gates as judged
+from tasks.evaluation.audit_gates import (
+    LEAKS,
+    ROBUST,
+    SLICES,
+    judge_fairness_gate,
+    judge_leaks_gate,
+    judge_robustness_gate,
+    judge_slices_gate,
+    name_fairness,
+)
 from tasks.evaluation.bounds import judge_bound, list_bounds, name_gate
-from tasks.results import Evaluation, GateResult, Outcome, Soundness, Verdict
+from tasks.results import Audit, Evaluation, GateResult, Outcome, Soundness, Verdict
 from tasks.stage import stage
 
 log = logging.getLogger(__name__)
-ALWAYS = ("baseline", "champion", "sound", "speed", "size")  # every verdict has all of these
+ALWAYS = ("baseline", "champion", LEAKS, ROBUST, "sound", "speed", "size")  # every verdict has all of these
+OF_TRAINING = (LEAKS, ROBUST)  # what a later look takes from the training: new labels do not change it
 MAY_NOT_APPLY = frozenset({"champion"})  # where there is none yet
 Judges = Mapping[str, Callable[[], GateResult]]
 
 
 def expect_gates(gates: Gates) -> tuple[str, ...]:
     """The names of the gates that a project asks for, in their order."""
-    baseline, *others = ALWAYS
-    return (baseline, *(name_gate(kind, metric) for kind, metric, _ in list_bounds(gates)), *others)
+    baseline, champion, *others = ALWAYS
+    bounds = (name_gate(kind, metric) for kind, metric, _ in list_bounds(gates))
+    slices = (SLICES,) if gates.slices.max_drop is not None else ()
+    fairness = dict.fromkeys(name_fairness(limit) for limit in gates.fairness)
+    return (baseline, *bounds, champion, *slices, *fairness, *others)
 
 
 def judge_evidence(
-    evaluation: Evaluation, soundness: Soundness | None, spec: Project, champion_state: str
+    evaluation: Evaluation,
+    soundness: Soundness | None,
+    spec: Project,
+    champion_state: str,
+    audit: Audit | None,
+    kept: Sequence[GateResult] = (),
 ) -> tuple[GateResult, ...]:
-    """Every gate's result. A gate that breaks is inconclusive, so that an error holds and never releases."""
+    """Every gate's result. A gate that breaks is inconclusive, so that an error holds and never releases.
+
+    `kept` are results of an earlier judgement that stand as they are.
+    """
     judges: dict[str, Callable[[], GateResult]] = {
+        SLICES: lambda: judge_slices_gate(audit, spec.gates.slices),
+        ROBUST: lambda: judge_robustness_gate(audit.robustness if audit else None, spec.gates.robustness),
+        LEAKS: lambda: judge_leaks_gate(audit.leaks if audit else None),
         "baseline": lambda: judged.judge_baseline(evaluation, spec.gates),
         "champion": lambda: judged.judge_champion(evaluation, spec.gates.champion, champion_state),
         **_judge_stored(soundness, spec),
     }
     for kind, metric, limit in list_bounds(spec.gates):
         judges[name_gate(kind, metric)] = partial(judge_bound, evaluation, kind, metric, limit)
+    for asked in spec.gates.fairness:
+        judges[name_fairness(asked)] = partial(judge_fairness_gate, audit, asked)
+    judges |= {gate.name: partial(_repeat, gate) for gate in kept}
     return tuple(_judge_closed(name, judges[name]) for name in expect_gates(spec.gates))
+
+
+def _repeat(gate: GateResult) -> GateResult:
+    return gate
 
 
 def _judge_stored(soundness: Soundness | None, spec: Project) -> Judges:
@@ -128,11 +160,16 @@ def judge_refit(twin: Sequence[GateResult], soundness: Soundness | None, spec: P
 
 @stage("decide")
 def judge_challenger(
-    evaluation: Evaluation, soundness: Soundness | None, spec: Project, champion_state: str
+    evaluation: Evaluation,
+    soundness: Soundness | None,
+    spec: Project,
+    champion_state: str,
+    audit: Audit | None = None,
+    kept: Sequence[GateResult] = (),
 ) -> Verdict:
     """The verdict on a challenger.
 
-    `champion_state` is "none" where the ledger has no champion, "compared", or "unreadable: why". `soundness` None
-    (the check itself failed) holds.
+    `champion_state` is "none" where the ledger has no champion, "compared", or "unreadable: why". `soundness` or
+    `audit` None (the check itself failed) holds; `kept` as in `judge_evidence`.
     """
-    return decide(judge_evidence(evaluation, soundness, spec, champion_state), spec.gates)
+    return decide(judge_evidence(evaluation, soundness, spec, champion_state, audit, kept), spec.gates)

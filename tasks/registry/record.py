@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from tasks.registry.files import StoredFiles
-from tasks.results import Evaluation, FittedModel, to_json
+from tasks.results import Audit, Evaluation, FittedModel, to_json
 
 LONGEST_TEXT = 5000  # of a parameter or tag; what is longer goes into a file
 _LONGEST_NAME = 200
@@ -70,8 +70,9 @@ def list_params(model: FittedModel) -> dict[str, str]:
     return {name: value if isinstance(value, str) else to_json(value) for name, value in {**made, **own}.items()}
 
 
-def list_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """An evaluation's numbers for the run: `test/<metric>` with the ends of its interval, baseline and champion."""
+def list_metrics(evaluation: Evaluation, audit: Audit | None = None) -> dict[str, float]:
+    """An evaluation's numbers for the run: `test/<metric>` with the ends of its interval, baseline and champion; and
+    an audit's `fairness/<columns>/<measure>`."""
     found: dict[str, float] = {"test/rows": float(evaluation.rows)}
     for value in evaluation.metrics:
         found[f"test/{value.name}"] = value.value
@@ -80,6 +81,8 @@ def list_metrics(evaluation: Evaluation) -> dict[str, float]:
     found[f"baseline/{evaluation.baseline.name}"] = evaluation.baseline.value
     if evaluation.champion is not None:
         found[f"champion/{evaluation.champion.name}"] = evaluation.champion.value
+    for groups in audit.groups if audit else ():
+        found |= {f"fairness/{' x '.join(groups.by)}/{name}": value for name, value in groups.gaps.items()}
     return found
 
 

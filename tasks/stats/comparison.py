@@ -86,5 +86,10 @@ def rows_for_power(difference: Difference, rows: int, shift: float, confidence: 
     return math.ceil(needed)
 
 
+def design_level(confidence: float) -> float:
+    """The error that a test at this confidence is designed for: DESIGNED of the nominal one."""
+    return DESIGNED * (1 - confidence)
+
+
 def _design(confidence: float) -> float:
-    return 1 - DESIGNED * (1 - confidence)
+    return 1 - design_level(confidence)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit, logit, stdtrit
+from scipy.special import expit, logit, stdtr, stdtrit
 
 from tasks.stats.metrics import AT_HALF, Array, Metric, OperatingPoint, TaskType
 from tasks.stats.serial import sum_squares
@@ -34,13 +34,14 @@ MIN_EFFECTIVE_BLOCKS = 5.0
 class Blocks:
     """Which block each row lies in: `of_row` (n,) holds 0..count-1. `unit` says what one block is.
 
-    `ordered` blocks follow each other in time, and neighbours may be alike.
+    `ordered` blocks follow each other in time, and neighbours may be alike. `dealt` ones are of independent rows.
     """
 
     of_row: NDArray[np.int64]
     count: int
     unit: str
     ordered: bool = False
+    dealt: bool = False
 
     def describe(self) -> str:
         """Such as "18 days" or "37 blocks of 2 days"."""
@@ -50,7 +51,7 @@ class Blocks:
     def take(self, keep: NDArray[np.bool_]) -> Blocks:
         """The blocks of the rows that `keep` (n,) marks, numbered anew in the same order."""
         kept, of_row = np.unique(self.of_row[keep], return_inverse=True)
-        return Blocks(of_row.astype(np.int64), len(kept), self.unit, self.ordered)
+        return Blocks(of_row.astype(np.int64), len(kept), self.unit, self.ordered, self.dealt)
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,36 @@ def student_quantile(probability: float, degrees: float) -> float:
     return float(stdtrit(degrees, probability))
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its standard error and degrees of freedom; both are nan where nothing can be said of it."""
+
+    value: float
+    error: float = math.nan
+    degrees: float = math.nan
+
+    @property
+    def told(self) -> bool:
+        """Whether anything can be said: enough independent blocks, likeness counted."""
+        short = self.degrees + 1 < MIN_EFFECTIVE_BLOCKS - 1e-9
+        return all(map(math.isfinite, (self.value, self.error, self.degrees))) and not short
+
+    def test_above(self, limit: float) -> float:
+        """The p-value of a true number of at most `limit`, by Student's t; nan where nothing can be said."""
+        if not self.told or not math.isfinite(limit):
+            return math.nan
+        if self.error == 0:
+            return 0.0 if self.value > limit else 1.0
+        return float(stdtr(self.degrees, -(self.value - limit) / self.error))
+
+    def bounds(self, level: float) -> tuple[float, float]:
+        """One-sided bounds, each at 1 - level by itself; both nan where nothing can be said."""
+        if not self.told:
+            return math.nan, math.nan
+        reach = student_quantile(1 - level, self.degrees) * self.error
+        return self.value - reach, self.value + reach
+
+
 def block_rows(
     labels: Sequence[str], unit: str, *, length: int | None = None, limit: int = MAX_BLOCKS, ordered: bool = False
 ) -> Blocks:
@@ -123,7 +154,7 @@ def deal_rows(rows: int, seed: int, count: int = RANDOM_BLOCKS) -> Blocks:
     """Independent rows, dealt at random into `count` blocks that differ by at most one row."""
     count = min(count, rows)
     of_row = np.random.default_rng(seed).permutation(rows) % max(count, 1)
-    return Blocks(of_row.astype(np.int64), count, "random blocks of rows")
+    return Blocks(of_row.astype(np.int64), count, "random blocks of rows", dealt=True)
 
 
 def count_effective(blocks: Blocks, classes: Array | None = None) -> float:

@@ -29,6 +29,7 @@ class Anatomy:
     model: Any
     calibration: str  # "none", or the method
     calibrators: Sequence[Any]
+    moved: Any = None  # what moves the scores of groups, where a mitigation does
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def take_apart(estimator: Any) -> Anatomy:
     InfrastructureError for an estimator of another make.
     """
     inner, calibration, calibrators = estimator, "none", ()
+    moved = estimator if hasattr(estimator, "find_shifts") else None
     while not hasattr(inner, "named_steps"):
         if hasattr(inner, "calibrated_classifiers_"):
             (calibrated,) = inner.calibrated_classifiers_
@@ -67,7 +69,7 @@ def take_apart(estimator: Any) -> Anatomy:
         else:
             raise InfrastructureError(f"A model of type {type(inner).__name__} has no steps that could be told.")
     steps = inner.named_steps
-    return Anatomy(steps["columns"], steps["encode"], steps["model"], calibration, calibrators)
+    return Anatomy(steps["columns"], steps["encode"], steps["model"], calibration, calibrators, moved)
 
 
 def trace_columns(anatomy: Anatomy, row: pd.DataFrame) -> dict[str, ColumnSteps]:
@@ -94,10 +96,16 @@ def trace_columns(anatomy: Anatomy, row: pd.DataFrame) -> dict[str, ColumnSteps]
             pieces[name].append(f"{called}missing" if np.isnan(value) else f"{called}{value:.4g}{scaled}")
     for (name, called), found in values.items():
         pieces[name].append(called + _name_value(anatomy, name, bool(called), found))
-    return {
+    traced = {
         name: ColumnSteps(_tell_read(anatomy, name, row, matrix[0], outputs), ", ".join(pieces[name]))
         for name in anatomy.columns.kinds
     }
+    if anatomy.moved is not None:
+        by = f"moves the log-odds by {anatomy.moved.find_shifts(row)[0]:+.4g}"
+        for name in anatomy.moved.by:
+            before = traced.get(name, ColumnSteps("a group", ""))
+            traced[name] = ColumnSteps(before.read, f"{before.encoded}, {by}" if before.encoded else by)
+    return traced
 
 
 def score_raw(anatomy: Anatomy, row: pd.DataFrame) -> tuple[Floats, str]:
@@ -115,10 +123,10 @@ def score_raw(anatomy: Anatomy, row: pd.DataFrame) -> tuple[Floats, str]:
 def find_linear_form(anatomy: Anatomy, row: pd.DataFrame, reference: pd.DataFrame) -> LinearForm | None:
     """The sum behind a score: log-odds of a binary target, calibration included, or the value of a regression.
 
-    None where the score is no sum: trees, several classes, calibration by steps.
+    None where the score is no sum: trees, several classes, calibration by steps, groups that are moved.
     """
     weights = np.atleast_2d(np.asarray(getattr(anatomy.model, "coef_", np.empty((0, 0))), dtype=np.float64))
-    if len(weights) != 1 or anatomy.calibration not in ("none", "sigmoid"):
+    if anatomy.moved is not None or len(weights) != 1 or anatomy.calibration not in ("none", "sigmoid"):
         return None
     intercept = float(np.ravel(anatomy.model.intercept_)[0])
     outputs = anatomy.columns.outputs()

@@ -185,6 +185,7 @@ DEFAULT_CANDIDATES: dict[TaskType, tuple[str, ...]] = {
 
 TRUSTED_TYPES: tuple[str, ...] = (
     "tasks.training.features.ColumnKinds",  # plain dicts and texts
+    "tasks.training.group_thresholds.GroupThresholds",  # a fitted model, a list and a text of names, numbers
     "tasks.training.linear.LevelledRidge",  # a ridge regression's arrays and two numbers
     "numpy.dtype",  # of the encoders' matrices
     "sklearn.model_selection._split.KFold",  # the settings of the target encoder's cross-fitting

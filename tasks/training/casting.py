@@ -9,6 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api import types
 
+from tasks.stats.categories import as_text
+
 Kind = Literal["number", "boolean", "category", "datetime"]
 CYCLES = ("month", "weekday", "hour")
 """Parts of a datetime whose order says little: December is next to January."""
@@ -68,15 +70,6 @@ def as_flags(column: pd.Series[Any]) -> NDArray[np.float64]:
     return np.asarray(words.str.strip().str.lower().map(_FLAGS), dtype=np.float64)
 
 
-def as_text(column: pd.Series[Any]) -> NDArray[np.object_]:
-    """Objects: str, or None where missing. A whole number reads the same whether it arrives as 5, 5.0 or "5"."""
-    objects = column.astype(object).to_numpy()
-    missing = column.isna().to_numpy()
-    texts = np.empty(len(objects), dtype=object)
-    texts[:] = [None if m else v if type(v) is str else _write(v) for v, m in zip(objects, missing, strict=True)]
-    return texts
-
-
 def as_times(column: pd.Series[Any]) -> pd.Series[Any]:
     """Datetimes in UTC without a zone; those that arrive without one are left as they are. NaT for what is none."""
     if types.is_bool_dtype(column.dtype) or types.is_numeric_dtype(column.dtype):
@@ -93,9 +86,3 @@ def take_part(times: pd.Series[Any], part: str) -> NDArray[np.float64]:
     if part == "days":
         return np.floor(np.asarray((times - _EPOCH) / pd.Timedelta(days=1), dtype=np.float64))
     return getattr(times.dt, part).to_numpy(np.float64, na_value=np.nan)  # type: ignore[no-any-return]
-
-
-def _write(value: Any) -> str:
-    if isinstance(value, (float, np.floating)) and float(value).is_integer() and abs(float(value)) < 1e15:
-        return str(int(value))
-    return str(value)

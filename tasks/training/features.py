@@ -23,8 +23,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 
 from tasks.errors import DataError
+from tasks.stats.categories import as_text
 from tasks.stats.metrics import TaskType  # not tasks.config: a stored model is loaded with this module
-from tasks.training.casting import CYCLES, Kind, as_flags, as_numbers, as_text, as_times, find_kind, take_part
+from tasks.training.casting import CYCLES, Kind, as_flags, as_numbers, as_times, find_kind, take_part
 
 Preparation = Literal["linear", "tree"]
 Floats = NDArray[np.float64]

@@ -6,6 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,7 @@ def fit_model(frame: TrainingFrame, split: Split, spec: Project, trials: Sequenc
     from tasks.training.candidates import Setting, find_candidates, make_pipeline
     from tasks.training.choice import choose_trial, find_leeway
     from tasks.training.features import plan_features
+    from tasks.training.mitigation import equalise_groups
 
     train = spec.train
     _check(frame, split, spec)
@@ -44,7 +46,7 @@ def fit_model(frame: TrainingFrame, split: Split, spec: Project, trials: Sequenc
         method, text = cal.choose_calibration(
             train.calibrate, target[held], len(np.unique(target[fit])), train.class_weight is not None
         )
-    if method == "none":
+    if method == "none" and train.mitigation is None:
         fit = np.sort(np.concatenate([fit, held]))  # positions are in the order of use
     rows = frame.frame.iloc[fit]
     plan = plan_features(rows, frame.features)
@@ -58,8 +60,14 @@ def fit_model(frame: TrainingFrame, split: Split, spec: Project, trials: Sequenc
     if frame.task == "binary":
         ratio = cal.weigh_positive(train, target[fit])
         threshold, how = cal.choose_threshold(train.costs, method != "none", ratio)
-        if train.costs is not None:
+        if train.costs is not None and train.mitigation is None:
             estimator = cal.carry_threshold(estimator, threshold, rows, target[fit])
+    features, repaired = plan.features, dict[str, Any]()
+    if train.mitigation is not None and threshold is not None:
+        repair = equalise_groups(estimator, frame.frame.iloc[held], target[held], train.mitigation, threshold)
+        estimator, repaired = repair.estimator, dict(repair.record)
+        features = tuple(dict.fromkeys([*features, *train.mitigation.by]))
+        how = f"{how.removesuffix('.')}; scores are moved by group of {' and '.join(train.mitigation.by)} beforehand."
     for name, why in plan.dropped.items():
         log.info("feature %r is left out: %s", name, why)
     return FittedModel(
@@ -67,7 +75,7 @@ def fit_model(frame: TrainingFrame, split: Split, spec: Project, trials: Sequenc
         candidate=trial.candidate,
         params=trial.params,
         trials=tuple(trials),
-        features=plan.features,
+        features=features,
         task=frame.task,
         classes=frame.classes,
         metric=metric.name,
@@ -77,6 +85,7 @@ def fit_model(frame: TrainingFrame, split: Split, spec: Project, trials: Sequenc
         choice=choice,
         threshold_how=how,
         dropped_features=plan.dropped,
+        mitigation=repaired,
     )
 
 
@@ -90,6 +99,8 @@ def check_task(spec: Project, task: TaskType) -> None:
     find_candidates(train.candidates, task)
     if task != "binary" and train.costs is not None:
         raise ConfigError(f"train.costs: costs of false positives need a binary target; this one is {task}.")
+    if task != "binary" and train.mitigation is not None:
+        raise ConfigError(f"train.mitigation: it makes yes-or-no decisions alike; this target is {task}.")
     if task != "regression":
         return
     if train.class_weight is not None:
@@ -106,6 +117,10 @@ def check_task(spec: Project, task: TaskType) -> None:
 
 def _check(frame: TrainingFrame, split: Split, spec: Project) -> None:
     check_task(spec, frame.task)
+    if spec.train.mitigation is not None:
+        from tasks.training.mitigation import check_groups
+
+        check_groups(frame.frame, spec.train.mitigation)
     if frame.task != "regression":
         found = frame.target.iloc[list(split.fit)].unique()
         if len(found) < 2:

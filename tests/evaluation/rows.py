@@ -13,9 +13,25 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from tasks.config import Project
-from tasks.results import FittedModel, Split, TrainingFrame
+from tasks.results import (
+    Audit,
+    FittedModel,
+    LeakAudit,
+    Perturbation,
+    RobustnessAudit,
+    SliceAudit,
+    Split,
+    TrainingFrame,
+)
 
 FEATURES = ("size", "colour", "noise")
+FINE = Audit(  # nothing is asked of slices and groups, the model survives, and there is no sign of a leak
+    SliceAudit("roc_auc", "all test rows", None, 0.95),
+    robustness=RobustnessAudit(
+        "average_precision", 1000, 0.8, (Perturbation("noise", None, 0.1, 0.79, 0.01, 0.0, 0.02, None, "reported"),)
+    ),
+    leaks=LeakAudit(3, 3000),
+)
 
 
 def make_spec(**sections: Any) -> Project:

@@ -18,7 +18,7 @@ from tasks.evaluation.bounds import check_gates, judge_bound, list_bounds
 from tasks.evaluation.challenger import evaluate_test_rows
 from tasks.evaluation.verdict import decide, expect_gates, judge_challenger
 from tasks.results import Evaluation, GateResult, MetricValue, Soundness
-from tests.evaluation.rows import fit_model, make_frame, make_spec, make_split
+from tests.evaluation.rows import FINE, fit_model, make_frame, make_spec, make_split
 
 SOUND = Soundness(loads=True, largest_difference=0.0, predict_ms_per_1k_rows=12.0, size_mb=1.5)
 RANK = {"fail": 0, "inconclusive": 1, "pass": 2}
@@ -192,11 +192,11 @@ def evaluate(confidence: float, **gates: Any) -> Evaluation:
 
 def test_what_the_file_asks_for_is_judged_and_named(evaluation: Evaluation) -> None:
     spec = make_spec(gates=BOUNDS)
-    verdict = judge_challenger(evaluation, SOUND, spec, "none")
+    verdict = judge_challenger(evaluation, SOUND, spec, "none", FINE)
     names = [g.name for g in verdict.gates]
     assert names == [
         "baseline", "floor roc_auc", "floor accuracy", "ceiling log_loss", "ceiling roc_auc",
-        "champion", "sound", "speed", "size",
+        "champion", "leaks", "robust", "sound", "speed", "size",
     ]  # fmt: skip
     assert names == list(expect_gates(spec.gates))
     assert verdict.outcome == "promote"
@@ -213,13 +213,13 @@ def test_what_the_file_asks_for_is_judged_and_named(evaluation: Evaluation) -> N
     ],
 )
 def test_each_can_refuse(gates: dict[str, Any], outcome: str, deciding: str) -> None:
-    verdict = judge_challenger(evaluate(0.95, **gates), SOUND, make_spec(gates={**BOUNDS, **gates}), "none")
+    verdict = judge_challenger(evaluate(0.95, **gates), SOUND, make_spec(gates={**BOUNDS, **gates}), "none", FINE)
     assert (verdict.outcome, verdict.deciding) == (outcome, deciding)
 
 
 def test_a_floor_at_the_value_itself_cannot_be_told(evaluation: Evaluation) -> None:
     gates = {"floors": {"roc_auc": round(evaluation.metric("roc_auc").value, 3)}}
-    verdict = judge_challenger(evaluate(0.95, **gates), SOUND, make_spec(gates=gates), "none")
+    verdict = judge_challenger(evaluate(0.95, **gates), SOUND, make_spec(gates=gates), "none", FINE)
     assert (verdict.outcome, verdict.deciding) == ("hold", "floor roc_auc")
     assert "test rows would show it 4 times in 5, if it is as it looks" in verdict.reason
 
@@ -238,5 +238,5 @@ def test_a_floor_that_was_not_judged_holds(evaluation: Evaluation) -> None:
         verdict = decide([g for g in others if g is not missing], gates)
         assert (verdict.outcome, verdict.deciding) == ("hold", missing.name)
     without = replace(evaluation, bounded={})
-    assert judge_challenger(without, SOUND, make_spec(gates=BOUNDS), "none").outcome == "hold"
+    assert judge_challenger(without, SOUND, make_spec(gates=BOUNDS), "none", FINE).outcome == "hold"
     assert [kind for kind, *_ in list_bounds(gates)] == ["floor", "floor", "ceiling", "ceiling"]

@@ -15,7 +15,16 @@ from tasks.evaluation.challenger import evaluate_test_rows
 from tasks.evaluation.contender import Contender, predict_contender
 from tasks.evaluation.verdict import judge_challenger
 from tasks.results import Evaluation, Soundness, TrainingFrame, to_json
-from tests.evaluation.rows import FEATURES, fit_model, make_frame, make_several, make_spec, make_split, make_values
+from tests.evaluation.rows import (
+    FEATURES,
+    FINE,
+    fit_model,
+    make_frame,
+    make_several,
+    make_spec,
+    make_split,
+    make_values,
+)
 
 SOUND = Soundness(loads=True, largest_difference=0.0, predict_ms_per_1k_rows=12.0, size_mb=1.5)
 
@@ -44,7 +53,7 @@ def test_every_metric_of_several_classes_is_scikit_learns() -> None:
     assert set(evaluation.importance) == set(FEATURES)
     assert max(evaluation.importance, key=lambda name: evaluation.importance[name]) == "size"
     json.loads(to_json(evaluation))
-    assert judge_challenger(evaluation, SOUND, make_spec(), "none").outcome == "promote"
+    assert judge_challenger(evaluation, SOUND, make_spec(), "none", FINE).outcome == "promote"
 
 
 def test_every_metric_of_a_number_is_scikit_learns() -> None:
@@ -68,7 +77,7 @@ def test_every_metric_of_a_number_is_scikit_learns() -> None:
     against = evaluation.against_baseline
     assert against is not None
     assert against.margin == pytest.approx(0.01 * evaluation.baseline.value), "1% where the metric has a unit"
-    verdict = judge_challenger(evaluation, SOUND, make_spec(), "none")
+    verdict = judge_challenger(evaluation, SOUND, make_spec(), "none", FINE)
     assert verdict.outcome == "promote"
     assert verdict.reason.endswith(f"{against.margin:.3g} (1% of the constant prediction's) is asked.")
 
@@ -88,7 +97,7 @@ def test_a_margin_may_be_a_share_of_the_constants_value_on_the_same_rows(margin:
     compared = evaluation.against_champion
     assert compared is not None and compared.rows == 800
     assert compared.margin == pytest.approx(3.5 if expected is None else expected * constant)
-    gate = next(g for g in judge_challenger(evaluation, SOUND, spec, "compared").gates if g.name == "champion")
+    gate = next(g for g in judge_challenger(evaluation, SOUND, spec, "compared", FINE).gates if g.name == "champion")
     assert gate.limit == -compared.margin
     assert gate.status == "pass"
 
@@ -113,10 +122,10 @@ def test_a_class_without_test_rows_leaves_what_can_be_judged() -> None:
         "average_precision_macro": False, "roc_auc_ovr": False, "log_loss": True, "brier": True, "accuracy": True,
         "balanced_accuracy": False, "f1_macro": False,
     }  # fmt: skip
-    assert judge_challenger(evaluation, SOUND, make_spec(), "none").outcome == "promote"
+    assert judge_challenger(evaluation, SOUND, make_spec(), "none", FINE).outcome == "promote"
     assert [c["class"] for c in evaluation.curves["roc_by_class"]] == ["a", "b"]
     bounded = make_spec(gates={"floors": {"roc_auc_ovr": 0.6}})
-    held = judge_challenger(evaluate_test_rows(model, frame, split, bounded), SOUND, bounded, "none")
+    held = judge_challenger(evaluate_test_rows(model, frame, split, bounded), SOUND, bounded, "none", FINE)
     assert (held.outcome, held.deciding) == ("hold", "floor roc_auc_ovr")
     assert "ROC AUC one-vs-rest is not defined on 1,200 test rows" in held.reason
 
@@ -129,17 +138,17 @@ def test_a_metric_that_needs_the_absent_class_says_which_it_is() -> None:
         "balanced accuracy is not defined on the 1,200 test rows: none is of class 'c'. More rows or a larger "
         "split.test may bring some"
     )
-    assert judge_challenger(evaluation, SOUND, make_spec(), "none").outcome == "hold"
+    assert judge_challenger(evaluation, SOUND, make_spec(), "none", FINE).outcome == "hold"
 
 
 def test_a_class_in_one_block_only_holds_the_metrics_that_need_it() -> None:
     frame, split = rare(absent=False)
     spec = make_spec()
     by_rows = evaluate_test_rows(fit_model(frame, split, metric="log_loss"), frame, split, spec, importance=False)
-    assert judge_challenger(by_rows, SOUND, spec, "none").outcome == "promote", "three rows of 1,200"
+    assert judge_challenger(by_rows, SOUND, spec, "none", FINE).outcome == "promote", "three rows of 1,200"
     by_class = evaluate_test_rows(fit_model(frame, split, metric="f1_macro"), frame, split, spec, importance=False)
     assert math.isfinite(by_class.metric("f1_macro").value)
-    verdict = judge_challenger(by_class, SOUND, spec, "none")
+    verdict = judge_challenger(by_class, SOUND, spec, "none", FINE)
     assert (verdict.outcome, verdict.deciding) == ("hold", "baseline")
     assert "worth 1.0 independent blocks" in verdict.reason
 
@@ -178,7 +187,7 @@ def test_a_champion_of_another_kind_of_target_is_no_bar_and_says_so() -> None:
     assert one.champion_problem == "it predicts 'a', 'b', 'c', and the target of the rows is numbers"
     assert other.champion_problem == "it predicts numbers, and the target of the rows is 'a', 'b', 'c'"
     for evaluation in (one, other):
-        assert judge_challenger(evaluation, SOUND, make_spec(), "compared").outcome == "hold"
+        assert judge_challenger(evaluation, SOUND, make_spec(), "compared", FINE).outcome == "hold"
 
 
 def test_two_classes_in_the_other_order_are_turned() -> None:
@@ -203,6 +212,6 @@ def test_the_same_model_is_not_worse_and_not_better(task: str, blocks: bool) -> 
     )
     assert evaluation.against_champion is not None
     assert (evaluation.against_champion.low, evaluation.against_champion.high) == (0, 0)
-    assert judge_challenger(evaluation, SOUND, make_spec(), "compared").outcome == "promote"
+    assert judge_challenger(evaluation, SOUND, make_spec(), "compared", FINE).outcome == "promote"
     strict = make_spec(gates={"champion": {"rule": "better"}})
-    assert judge_challenger(evaluation, SOUND, strict, "compared").outcome == "reject"
+    assert judge_challenger(evaluation, SOUND, strict, "compared", FINE).outcome == "reject"

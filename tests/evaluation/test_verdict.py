@@ -16,10 +16,15 @@ from tasks.evaluation import gates as gates_module
 from tasks.evaluation.challenger import evaluate_test_rows
 from tasks.evaluation.contender import Contender
 from tasks.evaluation.verdict import ALWAYS, decide, judge_challenger, judge_refit
-from tasks.results import Evaluation, GateResult, Soundness
-from tests.evaluation.rows import fit_model, make_frame, make_spec, make_split, wrap
+from tasks.results import Audit, Evaluation, GateResult, LeakAudit, LeakSign, Perturbation, Soundness
+from tests.evaluation.rows import FINE, fit_model, make_frame, make_spec, make_split, wrap
 
 STATUSES = ("pass", "fail", "inconclusive", "not_applicable")
+BROKEN = Perturbation(
+    "unseen", None, 0.1, math.nan, math.nan, math.nan, math.nan, None, "fail", "it fails with KeyError: 'blue'"
+)
+STRESSED = FINE.robustness
+assert STRESSED is not None
 SOUND = Soundness(loads=True, largest_difference=0.0, predict_ms_per_1k_rows=12.0, size_mb=1.5)
 
 
@@ -98,7 +103,7 @@ def test_a_pass_without_a_finite_number_holds(name: str, bad: float | None) -> N
 
 def test_the_first_that_speaks_against_it_gives_the_reason_and_the_others_are_named() -> None:
     verdict = decide(
-        [gate("baseline"), gate("champion"), gate("sound"), gate("speed", "fail"), gate("size", "fail")], Gates()
+        [*(gate(n) for n in ALWAYS if n not in ("speed", "size")), gate("speed", "fail"), gate("size", "fail")], Gates()
     )
     assert verdict.reason == "speed said fail. Also against it: size."
 
@@ -116,16 +121,16 @@ def first(evaluation: Evaluation) -> Evaluation:
 
 
 def test_a_good_first_model_is_promoted(evaluation: Evaluation) -> None:
-    verdict = judge_challenger(first(evaluation), SOUND, make_spec(), "none")
+    verdict = judge_challenger(first(evaluation), SOUND, make_spec(), "none", FINE)
     assert (verdict.outcome, verdict.deciding) == ("promote", "baseline")
     assert verdict.reason.startswith("Every gate passed. Average precision is 0.")
 
 
 def test_an_equal_challenger_is_not_worse_and_not_better(evaluation: Evaluation) -> None:
-    verdict = judge_challenger(evaluation, SOUND, make_spec(), "compared")
+    verdict = judge_challenger(evaluation, SOUND, make_spec(), "compared", FINE)
     assert (verdict.outcome, verdict.deciding) == ("promote", "champion")
     strict = make_spec(gates={"champion": {"rule": "better"}})
-    assert judge_challenger(evaluation, SOUND, strict, "compared").outcome == "reject"
+    assert judge_challenger(evaluation, SOUND, strict, "compared", FINE).outcome == "reject"
 
 
 def test_a_challenger_worse_than_the_champion_is_rejected() -> None:
@@ -134,7 +139,7 @@ def test_a_challenger_worse_than_the_champion_is_rejected() -> None:
     champion = fit_model(frame, split)
     worse = fit_model(frame, split, features=("colour", "noise"))
     evaluation = evaluate_test_rows(worse, frame, split, make_spec(), champion=Contender.of(champion))
-    verdict = judge_challenger(evaluation, SOUND, make_spec(), "compared")
+    verdict = judge_challenger(evaluation, SOUND, make_spec(), "compared", FINE)
     assert (verdict.outcome, verdict.deciding) == ("reject", "champion")
     assert verdict.reason.startswith("Worse than the champion")
 
@@ -149,7 +154,7 @@ class Turned:
         return self.estimator.predict_proba(frame)[:, ::-1]
 
 
-@pytest.mark.parametrize("gate_name", [*ALWAYS, "floor roc_auc", "ceiling log_loss"])
+@pytest.mark.parametrize("gate_name", [*(g for g in ALWAYS if g != "leaks"), "floor roc_auc", "ceiling log_loss"])
 def test_every_gate_can_fail_and_alone_rejects(gate_name: str) -> None:
     frame = make_frame()
     split = make_split(frame)
@@ -168,17 +173,41 @@ def test_every_gate_can_fail_and_alone_rejects(gate_name: str) -> None:
     spec = make_spec(gates={"beat_baseline_by": 0.0 if gate_name == "champion" else 0.01, **gates})
     champion = None if gate_name == "baseline" else Contender.of(good)
     evaluation = evaluate_test_rows(model, frame, split, spec, champion=champion, importance=False)
-    verdict = judge_challenger(evaluation, soundness, spec, "none" if champion is None else "compared")
+    audit = replace(FINE, robustness=replace(STRESSED, steps=(BROKEN,))) if gate_name == "robust" else FINE
+    verdict = judge_challenger(evaluation, soundness, spec, "none" if champion is None else "compared", audit)
     assert (verdict.outcome, verdict.deciding) == ("reject", gate_name)
     failed = [g for g in verdict.gates if g.status not in ("pass", "not_applicable")]
     assert [(g.name, g.status) for g in failed] == [(gate_name, "fail")]
+
+
+def test_a_near_certain_leak_holds_until_the_project_file_clears_it(evaluation: Evaluation) -> None:
+    sign = LeakSign("alone decides", "delay", True, False, "'delay' alone decides.")
+    for signs, outcome in (((sign,), "hold"), ((replace(sign, cleared=True),), "promote"), ((), "promote")):
+        audit = replace(FINE, leaks=LeakAudit(3, 3000, signs))
+        assert judge_challenger(first(evaluation), SOUND, make_spec(), "none", audit).outcome == outcome
+    mild = replace(FINE, leaks=LeakAudit(3, 3000, (replace(sign, certain=False),)))
+    verdict = judge_challenger(first(evaluation), SOUND, make_spec(), "none", mild)
+    assert verdict.outcome == "promote"
+    assert any("'delay' alone decides" in g.sentence for g in verdict.gates), "named all the same"
+
+
+@pytest.mark.parametrize("audit", [None, replace(FINE, leaks=None), replace(FINE, robustness=None)])
+def test_what_was_not_audited_holds(evaluation: Evaluation, audit: Audit | None) -> None:
+    assert judge_challenger(first(evaluation), SOUND, make_spec(), "none", audit).outcome == "hold"
+
+
+def test_a_look_keeps_what_the_training_found(evaluation: Evaluation) -> None:
+    kept = [gate("leaks"), gate("robust")]
+    assert judge_challenger(first(evaluation), SOUND, make_spec(), "none", None, kept).outcome == "promote"
+    kept = [gate("leaks", "inconclusive"), gate("robust")]
+    assert judge_challenger(first(evaluation), SOUND, make_spec(), "none", FINE, kept).deciding == "leaks"
 
 
 def test_a_model_without_skill_is_not_promoted() -> None:
     frame = make_frame()
     split = make_split(frame)
     evaluation = evaluate_test_rows(fit_model(frame, split, features=("noise",)), frame, split, make_spec())
-    assert judge_challenger(evaluation, SOUND, make_spec(), "none").outcome != "promote"
+    assert judge_challenger(evaluation, SOUND, make_spec(), "none", FINE).outcome != "promote"
 
 
 @pytest.mark.parametrize(
@@ -193,14 +222,14 @@ def test_a_model_without_skill_is_not_promoted() -> None:
 def test_soundness_decides_too(
     evaluation: Evaluation, soundness: Soundness | None, outcome: str, deciding: str
 ) -> None:
-    verdict = judge_challenger(evaluation, soundness, make_spec(), "compared")
+    verdict = judge_challenger(evaluation, soundness, make_spec(), "compared", FINE)
     assert (verdict.outcome, verdict.deciding) == (outcome, deciding)
 
 
 @pytest.mark.parametrize("state", ["unreadable: the file is gone", "", "None", "unknown"])
 def test_a_champion_that_cannot_be_read_holds(evaluation: Evaluation, state: str) -> None:
     for seen in (evaluation, first(evaluation)):
-        verdict = judge_challenger(seen, SOUND, make_spec(), state)
+        verdict = judge_challenger(seen, SOUND, make_spec(), state, FINE)
         assert (verdict.outcome, verdict.deciding) == ("hold", "champion")
 
 
@@ -210,21 +239,21 @@ def test_a_gate_that_breaks_holds(evaluation: Evaluation, broken: str, monkeypat
         raise ZeroDivisionError("no")
 
     monkeypatch.setattr(gates_module, broken, fail)
-    verdict = judge_challenger(evaluation, SOUND, make_spec(), "compared")
+    verdict = judge_challenger(evaluation, SOUND, make_spec(), "compared", FINE)
     assert verdict.outcome == "hold"
     assert "ZeroDivisionError" in verdict.reason
 
 
 @pytest.mark.parametrize("evaluation_like", [None, "an evaluation", 3])
 def test_no_evaluation_at_all_holds(evaluation_like: Any) -> None:
-    assert judge_challenger(evaluation_like, SOUND, make_spec(), "none").outcome == "hold"
+    assert judge_challenger(evaluation_like, SOUND, make_spec(), "none", FINE).outcome == "hold"
 
 
 def test_one_day_of_test_rows_holds_and_says_why() -> None:
     frame = make_frame(2000, days=2)
     split = make_split(frame)
     verdict = judge_challenger(
-        evaluate_test_rows(fit_model(frame, split), frame, split, make_spec()), SOUND, make_spec(), "none"
+        evaluate_test_rows(fit_model(frame, split), frame, split, make_spec()), SOUND, make_spec(), "none", FINE
     )
     assert verdict.outcome == "hold"
     assert "at least 5 are needed" in verdict.reason
@@ -240,7 +269,7 @@ def test_no_number_of_a_comparison_may_be_missing(bad: str, where: str, which: s
     good = evaluate_test_rows(model, frame, split, make_spec(), champion=Contender.of(model), importance=False)
     comparison = getattr(good, f"against_{which}")
     evaluation = replace(good, **{f"against_{which}": replace(comparison, **{where: float(bad)})})
-    assert judge_challenger(evaluation, SOUND, make_spec(), "compared").outcome != "promote"
+    assert judge_challenger(evaluation, SOUND, make_spec(), "compared", FINE).outcome != "promote"
 
 
 class Shuffles:
@@ -257,7 +286,7 @@ def test_chance_is_seldom_promoted() -> None:
     frame = make_frame()
     split = make_split(frame)
     evaluation = evaluate_test_rows(wrap(Shuffles()), frame, split, make_spec())
-    assert judge_challenger(evaluation, SOUND, make_spec(), "none").outcome != "promote"
+    assert judge_challenger(evaluation, SOUND, make_spec(), "none", FINE).outcome != "promote"
 
 
 def test_a_refit_is_judged_by_its_twins_gates_and_by_how_it_behaves_itself() -> None:
