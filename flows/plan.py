@@ -170,7 +170,8 @@ def validate_key(project: LoadedProject, batch: Batch, labels: bool = False) -> 
     path = project.contract_path
     text = path.read_text(encoding="utf-8") if path is not None and path.is_file() else ""
     rows = batch.content if labels else batch.inputs
-    return digest("validate", batch.key, rows, text, project.spec.contract.max_quarantine, labels)
+    people = (project.spec.data.personal, project.spec.data.not_personal)
+    return digest("validate", batch.key, rows, text, project.spec.contract.max_quarantine, labels, people)
 
 
 def training_key(project: LoadedProject, cut: Cut) -> str:

@@ -111,7 +111,7 @@ def _refit(workspace: Workspace, look: Entry) -> Entry:
     crash_point("after-refit")
     judged = _find_judged(then, twin, rows, look.payload["split"])
     with scratch_folder(workspace.scratch) as folder:
-        stored, soundness, _ = store_model(model, rows, judged, folder / "model")
+        stored, soundness, _ = store_model(model, rows, judged, folder / "model", spec)
         verdict = judge_refit([GateResult(**gate) for gate in look.payload["gates"]], soundness, spec)
         seen, listed = describe_seen(rows, judged, spec, refit=True)
         # Windows are compared with what the twin predicted on rows that it had not seen, as the gates were.

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from flows.champion import SEEN
 from flows.workspace import Workspace
 from tasks.config import Project
+from tasks.config.project import Data
 from tasks.data.seen import Hashes
 from tasks.errors import InfrastructureError
 from tasks.ledger import Entry
@@ -32,11 +34,13 @@ from tasks.registry import (
 )
 from tasks.results import FittedModel, ModelVersion, Soundness, Split, TrainingFrame
 from tasks.stage import crash_point
+from tasks.stats.personal import FEWEST_OF_A_VALUE, find_personal
 from tasks.stats.prediction import predict_rows
 from tasks.training.candidates import TRUSTED_TYPES
 
 progress = logging.getLogger("trueup.progress")
 PROBED_ROWS = 1_000
+NOT_SHOWN = "(not shown)"
 
 
 def recover_training(workspace: Workspace, key: str) -> Entry | None:
@@ -73,22 +77,54 @@ def register_version(workspace: Workspace, record: TrainingRecord, payload: Mapp
 
 
 def store_model(
-    model: FittedModel, rows: TrainingFrame, split: Split, folder: Path
+    model: FittedModel, rows: TrainingFrame, split: Split, folder: Path, spec: Project | None = None
 ) -> tuple[StoredFiles, Soundness, NDArray[np.float64]]:
-    """The model's files, how they behave in a fresh process, and the predictions on the test rows."""
+    """The model's files, how they behave in a fresh process, and the predictions on the test rows.
+
+    `spec` says which columns hold personal data, and which only look so, for the rows that MLflow shows as an example.
+    """
     features = list(model.features)
     test = rows.frame[features].iloc[list(split.test)]
     prediction = predict_rows(model.estimator, test, model.task)
     stored = save_model_files(
         model.estimator,
         folder,
-        input_example=rows.frame[features].head(5),
+        input_example=make_example(rows.frame[features], spec.data if spec else None),
         pip_requirements=_requirements(),
         trusted_types=TRUSTED_TYPES,
     )
     probed = test.head(PROBED_ROWS)
     soundness = predict_in_fresh_process(stored.path, stored.digest, probed, prediction[: len(probed)], model.task)
     return stored, soundness, prediction
+
+
+def make_example(rows: pd.DataFrame, data: Data | None = None) -> pd.DataFrame:
+    """Five rows that MLflow shows on the model's page, in the types of all: without values of columns that look like
+    personal data, and without texts that few rows hold."""
+    example = rows.head(5).copy()
+    personal = find_personal(rows, stated=data.personal if data else (), cleared=data.not_personal if data else ())
+    for name in rows.columns:
+        column = example[name]
+        if name in personal:
+            example[name] = _hide_values(column, column.notna())
+        elif column.map(lambda value: isinstance(value, str)).any():
+            counts = rows[name][rows[name].isin(column)].value_counts()
+            rare = column.map(counts) < FEWEST_OF_A_VALUE
+            example[name] = _hide_values(column, rare & column.map(lambda value: isinstance(value, str)))
+    return example
+
+
+def _hide_values(column: pd.Series[Any], hidden: pd.Series[Any]) -> pd.Series[Any]:
+    """A neutral value of the same type where one is hidden."""
+    dtype = column.dtype
+    neutral: Any = NOT_SHOWN
+    if pd.api.types.is_bool_dtype(dtype):
+        neutral = False
+    elif pd.api.types.is_numeric_dtype(dtype):
+        neutral = 0
+    elif isinstance(dtype, pd.DatetimeTZDtype) or pd.api.types.is_datetime64_dtype(dtype):
+        neutral = pd.Timestamp(0, tz=getattr(dtype, "tz", None))
+    return column.mask(hidden, neutral)
 
 
 def write_references(

@@ -99,14 +99,22 @@ def show_window(workspace: Workspace, window: Window) -> None:
 
 def show_check(workspace: Workspace, result: ContractResult) -> None:
     """What a contract check found, and the way to its page."""
-    rules = [(r.name, f"{r.failed:,}", r.expected, r.observed) for r in result.rules if not r.passed]
     title = f"{result.batch}: {result.outcome}"
-    lines = [f"# {escape(title)}", escape(result.reason)]
+    show_markdown(f"{workspace.project.name}-contract", describe_check(result), f"{title}. {result.reason}")
+
+
+def describe_check(result: ContractResult) -> str:
+    """A contract check as Markdown: its outcome, the rules that broke, and the columns of personal data."""
+    rules = [(r.name, f"{r.failed:,}", r.expected, r.observed) for r in result.rules if not r.passed]
+    lines = [f"# {escape(f'{result.batch}: {result.outcome}')}", escape(result.reason)]
     if rules:
         lines.append(_table(("rule", "failed", "expected", "observed"), rules))
+    if result.personal:
+        named = "; ".join(f"{code(name)}: {escape(looks)}" for name, looks in result.personal.items())
+        lines.append(f"**Personal data**, of which no value is shown: {named}")
     if result.page is not None:
         lines.append(f"Every rule: {code(str(result.page))}")
-    show_markdown(f"{workspace.project.name}-contract", "\n\n".join(lines), f"{title}. {result.reason}")
+    return "\n\n".join(lines)
 
 
 def show_turn(report: TurnReport) -> None:

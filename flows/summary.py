@@ -15,6 +15,7 @@ from tasks.ledger import Entry, Ledger
 MOST_LINES = 15
 TOO_GOOD = 0.99  # ROC AUC on test rows
 _LONGEST_KEY = 40  # of a batch, whose file may have any name
+_LONGEST_COLUMN = 24
 BAD = {"reject", "refused", "degraded", "broken"}
 
 
@@ -67,6 +68,8 @@ def describe(
     lines += _monitored(by_step.get("monitor", []))
     if len(lines) == 1:
         lines.append(_line("nothing", "to do: everything was done before"))
+    personal = _personal(project, by_step.get("validate", []))
+    lines += personal
     said_so = {e.outcome for e in by_step.get("release", [])}
     lines += [_line("waiting", text) for text in waiting if "propose" not in said_so]
     said = [part for line in lines for part in wrap_text(line) or [line]]
@@ -77,7 +80,8 @@ def describe(
     bad_windows = [o for o in newest_windows.values() if o in BAD]
     code = 1 if bad or bad_windows else 0
     outcome = "done" if code == 0 else (bad[0].outcome if bad else bad_windows[0])
-    headline = "; ".join(" ".join(line.split()) for line in said[1:4])
+    done = [line for line in said[1:] if line not in personal]
+    headline = "; ".join(" ".join(line.split()) for line in done[:3])
     return TurnReport(project.name, headline, outcome, code, tuple(lines))
 
 
@@ -91,6 +95,21 @@ def _checked(entries: list[Entry]) -> list[str]:
     for entry in {e.subject: e for e in entries if e.outcome == "refused"}.values():
         lines.append(_line("refused", f"{_keys([entry.subject])}: {entry.reason}"))
     return lines[:4]
+
+
+def _personal(project: LoadedProject, entries: list[Entry]) -> list[str]:
+    """One line, short enough not to be wrapped, where a column looks like personal data and nobody has said a word."""
+    data = project.spec.data
+    settled = {*data.personal, *data.not_personal, *data.exclude}
+    found = {c: k for e in entries for c, k in (e.payload.get("personal") or {}).items() if c not in settled}
+    if not found:
+        return []
+    column, looks = next(iter(found.items()))
+    name = show_plain(repr(column), _LONGEST_COLUMN)
+    what = (
+        f"{name} and {len(found) - 1} more look like personal data" if len(found) > 1 else f"{name} looks like {looks}"
+    )
+    return [_line("personal", f"{what}: data.exclude, .personal or .not_personal")]
 
 
 def _trained(entries: list[Entry]) -> list[str]:

@@ -125,13 +125,13 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
     audit = replace(audit_challenger(model, rows, split, spec, validation=validation, **beside), leaks=leaks)
     state = withdraw_unfair(state, audit)
     with scratch_folder(workspace.scratch) as folder:
-        stored, soundness, prediction = store_model(model, rows, split, folder / "model")
+        stored, soundness, prediction = store_model(model, rows, split, folder / "model", spec)
         verdict = judge_challenger(evaluation, soundness, spec, state, audit)
         refit = spec.train.refit and verdict.outcome == "promote"
         if refit:  # the twin has passed: what serves has learned from its test rows too, and must be as sound
             progress.info("fitting %s again on all %s labelled rows", model.candidate, f"{len(rows.target):,}")
             model = refit_model(Winner.of(model), rows, split, spec)
-            stored, soundness, _ = store_model(model, rows, split, folder / "refitted")
+            stored, soundness, _ = store_model(model, rows, split, folder / "refitted", spec)
             verdict = judge_challenger(evaluation, soundness, spec, state, audit)
         seen, listed = describe_seen(rows, split, spec, refit=refit)
         files, texts = write_references(model, rows, split, prediction, listed, spec, folder)

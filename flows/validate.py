@@ -113,6 +113,7 @@ def record_result(workspace: Workspace, batch: Batch, result: Entry | ContractRe
             "quarantined": result.quarantined,
             "labels": labels,
             "broken": broken,
+            "personal": dict(result.personal),
             "contract": result.contract,
             "quarantine": workspace.stored(result.quarantine),
             "page": workspace.stored(result.page),
@@ -132,6 +133,7 @@ def result_of(entry: Entry) -> ContractResult:
         quarantined=made["quarantined"],
         rules=(),
         contract=made["contract"],
+        personal=made.get("personal", {}),
     )
 
 

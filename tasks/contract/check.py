@@ -13,7 +13,9 @@ from tasks.contract.docs import build_data_docs
 from tasks.contract.duplicates import KeyHashes, read_rows
 from tasks.contract.engine import Finding, configure, evaluate
 from tasks.contract.page import write_page
+from tasks.contract.personal import RowsSetAside
 from tasks.contract.quarantine import broken_positions, write_quarantine
+from tasks.contract.quotation import Discretion
 from tasks.contract.rules import Rule, derive_rules, kind_in
 from tasks.contract.suite import ContractSpec, load_contract
 from tasks.contract.tally import Counts, Tally, judge
@@ -43,17 +45,23 @@ def check_batch(
 
     Raises ConfigError where Great Expectations refuses an argument of the contract, DataError where the files cannot
     be read, InfrastructureError where the quarantine cannot be written.
+
+    What is said about the values that broke a rule may be read by many, so it quotes none of a column that looks like
+    personal data, and texts only where FEWEST_OF_A_VALUE rows hold them; see `tally.judge`.
     """
     rules = derive_rules(project, contract, table, label_expected=label_expected, reference=reference)
     configured = configure([r for r in rules if r.how in _BY_LIBRARY], contract.path)
     blocked = _blocked(rules, table)
-    tallies = {r.name: Tally(r, blocked.get(r.name)) for r in rules}
-    counts = _stream(table, tallies, configured)
+    tallies = {r.name: Tally(r, blocked.get(r.name), text=_has_text(r, table)) for r in rules}
+    aside = RowsSetAside(table)
+    counts = _stream(table, tallies, configured, aside)
     _repeats(table, tallies, configured, counts)
     _columns(table, tallies, configured)
     _shape(table, tallies, configured, counts, None if label_expected else project.spec.data.target)
     reference_time = now if ends is None else min(now, ends)
-    results = tuple(judge(tally, counts, table, reference_time) for tally in tallies.values())
+    personal = aside.find(project.spec.data)
+    discretion = Discretion(personal, project.spec.data.not_personal)
+    results = tuple(judge(tally, counts, table, reference_time, discretion) for tally in tallies.values())
     broken = {t.rule.name: t.positions() for t in tallies.values() if t.quarantines}
     quarantined = len(broken_positions(broken))
     reason = _refusal(results, quarantined, counts.rows, contract.max_quarantine)
@@ -66,6 +74,7 @@ def check_batch(
         rules=results,
         contract=contract.digest,
         quarantine=write_quarantine(project, table, broken),
+        personal=personal,
     )
 
 
@@ -83,14 +92,19 @@ def _blocked(rules: tuple[Rule, ...], table: TableRef) -> dict[str, str]:
     return {r.name: faults[c] for r in rules if r.how in judged and r.how != "table" for c in r.columns if c in faults}
 
 
-def _stream(table: TableRef, tallies: dict[str, Tally], configured: dict[str, Any]) -> Counts:
-    """The one pass over all rows: row rules, and what the others need to have counted."""
+def _has_text(rule: Rule, table: TableRef) -> bool:
+    return any(kind_in(table, column) == "string" for column in rule.columns)
+
+
+def _stream(table: TableRef, tallies: dict[str, Tally], configured: dict[str, Any], aside: RowsSetAside) -> Counts:
+    """The one pass over all rows: row rules, what the others need to have counted, and rows set aside to look at."""
     live = {name: configured[name] for name, t in tallies.items() if t.open and t.rule.how == "chunk"}
     counts = Counts.of([t.rule for t in tallies.values() if t.open])
     for batch in table.record_batches():
         frame = to_frame(batch)
         frame.index = pd.RangeIndex(counts.rows, counts.rows + len(frame))
         counts.take(batch, frame, table)
+        aside.take(frame)
         for name, finding in evaluate(frame, live).items():
             tallies[name].take(finding, frame)
             if finding.error is not None:

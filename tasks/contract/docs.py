@@ -3,12 +3,16 @@
 Our page (page.py) is the record; this site takes its styles from the web and looks plain without it. Its templates
 put values and column names into the page as they are, so characters that mean something in HTML are replaced by others
 that look like them. It can crash on what expectations return: that is logged and never decides about a batch.
+
+Great Expectations lists the values that were not expected, whatever they are, so it is asked for none; and a rule whose
+page would show what was observed in a column is left out where `quotation` would not quote that.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +20,13 @@ from typing import Any
 import pandas as pd
 
 from tasks.config import LoadedProject, readable
+from tasks.contract.catalog import CATALOG
 from tasks.contract.engine import configure, quiet
 from tasks.contract.files import stem
+from tasks.contract.quotation import cut_values, find_frequent
 from tasks.contract.rules import Rule, derive_rules
 from tasks.contract.suite import ContractSpec
+from tasks.contract.tally import SAY_NO_VALUE
 from tasks.results import ContractResult
 from tasks.table import TableRef
 
@@ -49,7 +56,7 @@ def build_data_docs(
                 _remove(project.folder / "data_docs", stem(table.batch, result.contract))
                 return _build(project, contract, table, result)
     except Exception as error:  # noqa: BLE001 - an extra: its failure is told, and decides nothing
-        said = readable(str(error))
+        said = readable(cut_values(str(error)))
         _log.warning("Data Docs for %s of %s: %s: %s", table.batch, project.name, type(error).__name__, said)
         return None
 
@@ -71,7 +78,11 @@ def _build(project: LoadedProject, contract: ContractSpec, table: TableRef, resu
     context.enable_analytics(False)
     rules = derive_rules(project, contract, table, label_expected=not table.labels_hidden, reference=None)
     broken = {r.name for r in result.rules if r.observed.startswith(("could not be checked", "not checked"))}
-    wanted = [replace(r, kwargs=_arguments(r)) for r in rules if _shows(r) and r.name not in broken]
+    wanted = [
+        replace(r, kwargs=_arguments(r))
+        for r in rules
+        if _shows(r) and r.name not in broken and _may_be_shown(r, frame, result.personal)
+    ]
     suite = gx.ExpectationSuite(
         name=name,
         notes=f"A sample of {len(frame):,} of the {result.rows:,} rows of batch {_harmless(table.batch)}. The verdict "
@@ -88,7 +99,7 @@ def _build(project: LoadedProject, contract: ContractSpec, table: TableRef, resu
         name=name,
         validation_definitions=[context.validation_definitions.add(definition)],
         actions=[UpdateDataDocsAction(name="docs")],
-        result_format={"result_format": "SUMMARY", "partial_unexpected_count": 5},
+        result_format={"result_format": "SUMMARY", "partial_unexpected_count": 0, "exclude_unexpected_values": True},
     )
     context.checkpoints.add(checkpoint).run(
         batch_parameters={"dataframe": frame},
@@ -145,6 +156,18 @@ def _shows(rule: Rule) -> bool:
     """Whether the rule is Great Expectations' own and means the same on a sample."""
     counts_rows = rule.kind.startswith("expect_table_row_count")
     return rule.kind.startswith("expect_") and not counts_rows and rule.kind not in _NOT_STORABLE
+
+
+def _may_be_shown(rule: Rule, frame: pd.DataFrame, personal: Mapping[str, str]) -> bool:
+    """Whether what the rule observes may be read by many. Rules about rows are shown with counts only."""
+    entry = CATALOG[rule.kind]
+    if entry.maps or entry.how == "table" or rule.kind in SAY_NO_VALUE:
+        return True
+    if any(name in personal for name in rule.columns):
+        return False
+    columns = [frame[_harmless(name)] for name in rule.columns if _harmless(name) in frame]
+    texts = [c for c in columns if pd.api.types.is_string_dtype(c.dtype)]
+    return all(c.nunique() == len(find_frequent(c)) for c in texts)
 
 
 def _arguments(rule: Rule) -> dict[str, Any]:

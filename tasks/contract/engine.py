@@ -39,6 +39,7 @@ class Finding:
     positions: NDArray[np.int64]  # index values of the rows that broke it; empty for an aggregate
     passed: bool
     observed: Any = None
+    unexpected: tuple[Any, ...] = ()  # some of the values that an aggregate did not expect
     error: str | None = None
 
 
@@ -135,9 +136,8 @@ def _read(result: Any) -> Finding:
         return _unknown(f"{details['unexpected_count']} rows broke it, and {len(positions)} of them were named")
     checked = details.get("element_count", 0) - (details.get("missing_count") or 0)
     observed = details.get("observed_value")
-    if observed is None and details.get("partial_unexpected_list"):
-        observed = f"unexpected: {', '.join(map(str, details['partial_unexpected_list']))}"
-    return Finding(checked, positions, bool(result.success), observed)
+    unexpected = () if maps or observed is not None else tuple(details.get("partial_unexpected_list") or ())
+    return Finding(checked, positions, bool(result.success), observed, unexpected)
 
 
 def _exception(info: Any) -> str | None:
@@ -150,7 +150,7 @@ def _exception(info: Any) -> str | None:
 
 
 def _unknown(reason: str) -> Finding:
-    return Finding(0, np.empty(0, np.int64), False, None, reason)
+    return Finding(0, np.empty(0, np.int64), False, error=reason)
 
 
 def _plain(error: Exception) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from tasks.config import LoadedProject, shown
 from tasks.contract.files import settle, stem, writing
 from tasks.results import ContractResult, RuleResult, to_json
+from tasks.stats.personal import FEWEST_OF_A_VALUE
 
 _TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -82,11 +83,21 @@ code { font: .88em ui-monospace, monospace; background: var(--panel); padding: .
 {% endmacro %}
 {% if broken %}<h2>Rules that broke</h2>{{ table(broken) }}{% endif %}
 {% if kept %}<h2>Rules that held</h2>{{ table(kept) }}{% endif %}
+{% if r.personal %}<h2 id="personal">Columns of personal data</h2>
+<ul>{% for name, looks in r.personal.items() %}<li><code>{{ name }}</code>: {{ looks }}
+{%- if name in excluded %}; in <code>data.exclude</code>, so that no model reads it{% endif %}</li>
+{% endfor %}</ul>
+<p>What such a column says is about people, and a model may learn it by heart. Its values are kept out of this page, the
+ledger, Data Docs, drift reports and the example of a model's input. The source holds them, and so do the files that are
+made of its rows: quarantine, predictions (ids) and the model's reference rows.</p>
+<p>In <code>{{ project_file }}</code>, <code>data.exclude</code> keeps a column from the model,
+<code>data.not_personal</code> says that it is none, and <code>data.personal</code> that you know of it.</p>{% endif %}
 <h2>Where this comes from</h2>
 <p>Contract <code>{{ r.contract }}</code>
 {%- if file %}, stated in <code>{{ file }}</code>{% else %}: no contract file, so only the rules that always hold were
 checked{% endif %}. A rule about rows sends the rows that break it to quarantine: they are neither trained on nor
-scored. A rule about the batch refuses the batch. A warning has no consequence.</p>
+scored. A rule about the batch refuses the batch. A warning has no consequence. A text that fewer than {{ fewest }} rows
+hold is not shown, since it may name a person; <code>_row</code> is a row's position in the batch.</p>
 {% if docs %}<p class="soft">Great Expectations' own Data Docs, on a sample: <code>{{ docs }}</code></p>{% endif %}
 </body>
 </html>
@@ -120,6 +131,9 @@ def write_page(project: LoadedProject, result: ContractResult) -> Path:
             steps=_steps(project, result),
             file=shown(contract) if contract else None,
             docs=shown(result.data_docs) if result.data_docs else None,
+            excluded=frozenset(project.spec.data.exclude),
+            project_file=shown(project.path),
+            fewest=FEWEST_OF_A_VALUE,
             tone=_tone,
             word=_word,
             failed=_failed,
@@ -145,6 +159,11 @@ def _steps(project: LoadedProject, result: ContractResult) -> list[str]:
         steps.append(f"Mend them at their source, or widen the rule in {stated} where they are right after all.")
     if any(not r.passed and r.severity != "critical" for r in result.rules):
         steps.append("The warnings below changed nothing; see whether they tell of a change in the source.")
+    data = project.spec.data
+    unsettled = [name for name in result.personal if name not in (*data.personal, *data.exclude)]
+    if unsettled:
+        more = f" and {len(unsettled) - 1} more" if len(unsettled) > 1 else ""
+        steps.append(f"Say what {unsettled[0]!r}{more} may be used for: it looks like personal data, see below.")
     return steps or ["Nothing: every row may be used."]
 
 

@@ -14,11 +14,22 @@ from numpy.typing import NDArray
 
 from tasks.contract.duplicates import KeyHashes
 from tasks.contract.engine import Finding
+from tasks.contract.quotation import Discretion, Examples, cut_values, find_frequent, quote_values, shorten
 from tasks.contract.rules import Rule, fits, kind_in, span_words, words
-from tasks.results import RuleResult
+from tasks.results import RuleResult, to_json
 from tasks.table import Kind, TableRef
 
-_EXAMPLES = 3
+# What these observe is a type or a count, never a value.
+SAY_NO_VALUE = frozenset(
+    {
+        "expect_column_type_to_be",
+        "expect_column_values_to_be_of_type",
+        "expect_column_values_to_be_in_type_list",
+        "expect_column_proportion_of_non_null_values_to_be_between",
+        "expect_column_proportion_of_unique_values_to_be_between",
+        "expect_column_unique_value_count_to_be_between",
+    }
+)
 
 
 @dataclass
@@ -64,16 +75,21 @@ class Counts:
 
 @dataclass
 class Tally:
-    """One rule's findings so far. `blocked` says why it cannot be evaluated at all."""
+    """One rule's findings so far. `blocked` says why it cannot be evaluated at all, `text` that it is about texts."""
 
     rule: Rule
     blocked: str | None = None
+    text: bool = False
     checked: int = 0
     passed: bool = True
     observed: Any = None
+    unexpected: tuple[Any, ...] = ()
     error: str | None = None
-    examples: list[str] = field(default_factory=list)
+    frequent: frozenset[str] = frozenset()  # of a column as a whole: the texts that may be quoted
     _positions: list[NDArray[np.int64]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.examples = Examples(self.text)
 
     @property
     def open(self) -> bool:
@@ -98,14 +114,14 @@ class Tally:
         """Add what one frame showed."""
         self.checked += finding.checked
         self.passed &= finding.passed
-        self.observed = finding.observed
+        self.observed, self.unexpected = finding.observed, finding.unexpected
         self.error = finding.error
         if len(finding.positions):
             self._positions.append(finding.positions)
-            if frame is not None and len(self.examples) < _EXAMPLES:
-                rows = frame.loc[finding.positions[:100], list(self.rule.columns)]
-                found = [" / ".join(_short(v) for v in row) for row in rows.itertuples(index=False)]
-                self.examples = list(dict.fromkeys([*self.examples, *found]))[:_EXAMPLES]
+            if frame is not None:
+                self.examples.add(frame.loc[finding.positions, list(self.rule.columns)])
+        if self.text and frame is not None and (self.observed is not None or self.unexpected):
+            self.frequent = frozenset().union(*(find_frequent(frame[name]) for name in self.rule.columns))
 
     def type_fault(self, kind: Kind | None) -> str | None:
         """What is wrong with a column's kind, None where it fits the type or the column is not there."""
@@ -114,14 +130,18 @@ class Tally:
         return f"the column holds {words(kind)}, not {self.rule.expected}"
 
 
-def judge(tally: Tally, counts: Counts, table: TableRef, moment: datetime) -> RuleResult:
-    """The rule's result on the batch. `moment` is what freshness is judged against."""
+def judge(tally: Tally, counts: Counts, table: TableRef, moment: datetime, discretion: Discretion) -> RuleResult:
+    """The rule's result on the batch. `moment` is what freshness is judged against.
+
+    Values are quoted as `quotation` says: none of a column that looks personal, and no rare text.
+    """
     rule = tally.rule
     if tally.blocked is not None and rule.how != "type":
         return _result(tally, False, 0, f"not checked: {tally.blocked}", batch=True)
     if tally.error is not None:
-        return _result(tally, False, 0, f"could not be checked: {tally.error}", batch=True)
-    passed, observed, checked = _own(tally, counts, table, moment) or _library(tally)
+        said = f"{', '.join(rule.columns)} {to_json(rule.kwargs)}"
+        return _result(tally, False, 0, f"could not be checked: {cut_values(tally.error, said)}", batch=True)
+    passed, observed, checked = _own(tally, counts, table, moment) or _library(tally, discretion)
     return _result(tally, passed, checked, observed)
 
 
@@ -142,7 +162,7 @@ def _own(tally: Tally, counts: Counts, table: TableRef, moment: datetime) -> tup
         return least <= rows and (most is None or rows <= most), f"{rows:,} rows", rows
     if rule.how == "known":
         extra = rule.kwargs["extra"]
-        return not extra, f"new: {', '.join(map(_short, extra[:10]))}" if extra else "none", rows
+        return not extra, f"new: {', '.join(map(shorten, extra[:10]))}" if extra else "none", rows
     if rule.how == "freshness":
         if counts.newest is None:
             return False, "no row has a time", rows
@@ -165,19 +185,41 @@ def _type(tally: Tally, counts: Counts, table: TableRef) -> tuple[bool, str]:
     return True, words(kind) if kind != "empty" else "no value in the whole batch"
 
 
-def _library(tally: Tally) -> tuple[bool, str, int]:
+def _library(tally: Tally, discretion: Discretion) -> tuple[bool, str, int]:
     rule, failed, checked = tally.rule, tally.failed, tally.checked
     if rule.how in ("column", "table") and rule.scope == "batch" and not failed:
-        otherwise = "as expected" if tally.passed else "not as expected"
-        return tally.passed, otherwise if tally.observed is None else _short(tally.observed), checked
+        return tally.passed, _aggregate(tally, discretion), checked
     mostly = float(rule.kwargs.get("mostly", 1.0))
     share = failed / checked if checked else 0.0
     # The same comparison as Great Expectations', over the batch instead of a chunk.
     passed = failed == 0 or (rule.scope == "batch" and 1 - share >= mostly)
     if failed == 0:
         return passed, f"all of {checked:,}" if checked else "no value to check", checked
-    such = f", such as {', '.join(tally.examples)}" if tally.examples else ""
+    such = tally.examples.quote(rule.columns, discretion, tally.quarantines)
     return passed, f"{failed:,} of {checked:,} ({share:.2%}){such}", checked
+
+
+def _aggregate(tally: Tally, discretion: Discretion) -> str:
+    hidden, columns = discretion.hides(tally.rule.columns), tally.rule.columns
+    otherwise = "as expected" if tally.passed else "not as expected"
+    observed, unexpected = tally.observed, tally.unexpected
+    if observed is None and not unexpected:
+        return otherwise
+    if tally.rule.how == "table" or tally.rule.kind in SAY_NO_VALUE:
+        return shorten(observed if observed is not None else list(unexpected))
+    if hidden is not None:
+        return f"{otherwise}; values not shown: {hidden}"
+    if observed is not None and not isinstance(observed, (str, list, tuple, set)):
+        return shorten(observed)
+    one = isinstance(observed, str)
+    values = unexpected if observed is None else [observed] if one else observed
+    shown, rare = quote_values(values, tally.frequent, columns, discretion)
+    more = f"{rare:,} rare {'value' if rare == 1 else 'values'} not shown" if rare else ""
+    if observed is None:
+        said = f"unexpected: {', '.join(map(str, shown)) or 'none that may be shown'}"
+    else:
+        said = shorten(shown[0] if one and shown else shown) if shown else ""
+    return "; ".join(part for part in (said, more) if part) or otherwise
 
 
 def _result(tally: Tally, passed: bool, checked: int, observed: str, batch: bool = False) -> RuleResult:
@@ -197,10 +239,3 @@ def _result(tally: Tally, passed: bool, checked: int, observed: str, batch: bool
         observed=observed,
         severity=rule.severity,
     )
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -40,6 +40,7 @@ from tasks.results import (
 )
 from tasks.stage import stage
 from tasks.stats.metrics import Array, Metric, OperatingPoint, find_metric
+from tasks.stats.personal import find_personal
 from tasks.stats.prediction import predict_trivially
 
 log = logging.getLogger(__name__)
@@ -152,9 +153,10 @@ def search_weak_parts(
     """The weakest parts of the validation rows, by one or two of the columns that are features or audited."""
     asked, task = spec.gates.slices, rows.task
     columns = [c for c in rows.frame.columns if c in rows.features or c in spec.audited]
-    columns = [c for c in columns if c not in spec.data.personal]
     at = find_point(threshold, spec)
     y, frame = rows.target.iloc[found.positions].to_numpy(), rows.frame.iloc[found.positions]
+    hidden = find_personal(frame[columns], stated=spec.data.personal, cleared=spec.data.not_personal)
+    columns = [c for c in columns if c not in hidden]  # what a slice is called stands on pages
     metric = find_slice_metric(asked, spec.train.metric, task)
     parts, _ = _attempt(
         "search for weak parts",

@@ -3,6 +3,9 @@
 The pictures are drawn from a bounded sample and are no numbers of record. Those come from all rows; they are put into
 the workspace as the means of columns of one row, so that its dashboard plots them. In names and values from the
 data, characters that mean something to a page are replaced, since Evidently writes them into scripts as they are.
+
+They may be read by many: columns that look like personal data are left out, and texts that few rows hold are drawn as
+one, class labels among them.
 """
 
 from __future__ import annotations
@@ -28,11 +31,11 @@ from tasks.monitoring.reference import RoleNames
 from tasks.results import Window
 from tasks.stage import crash_point
 from tasks.stats.metrics import TaskType
+from tasks.stats.personal import FEWEST_OF_A_VALUE, find_personal
 
 _SPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
 _HARMLESS = str.maketrans({"<": "(", ">": ")", "&": "+", '"': "”", "'": "”", "`": "”", "\\": "/"})
 _OTHER = "other"
-FEWEST_OF_A_VALUE = 5  # a rarer one is drawn with the others: it may name a person
 OWN = "Verdicts further down are Evidently's, by its defaults and on the sample; they decide nothing."
 DRAWN = 30  # columns in the drift table, and
 SUMMARISED = 6  # columns that are described in full: those that moved most
@@ -68,6 +71,7 @@ class _Sides:
     categories: list[str] = field(default_factory=list)
     shown: dict[str, str] = field(default_factory=dict)  # column -> its name on the page
     left_out: list[str] = field(default_factory=list)
+    rare: frozenset[str] = frozenset()  # class labels that are drawn as one
 
 
 def draw_window(
@@ -93,8 +97,16 @@ def draw_window(
     moved = sorted(features, key=lambda name: -window.drift.get(name, 0.0))
     columns = [names.target, names.prediction, names.probability, *moved]
     labels = () if task == "regression" else (names.target, names.prediction)
-    sides = _prepare(reference, sample, columns, len(columns) - len(moved), project.spec.monitor.max_categories, labels)
-    quality, roles = _describe_task(sides, names, task, classes)
+    data = project.spec.data
+    personal = find_personal(
+        *(side[[c for c in columns if c in side]] for side in (reference, sample)),
+        names={names.target: data.target, names.prediction: data.target},
+        stated=data.personal,
+        cleared=data.not_personal,
+    )
+    sides = _prepare(reference, sample, columns, project.spec.monitor.max_categories, labels, personal)
+    known = dict.fromkeys(_pool_label(c, sides.rare) for c in classes)
+    quality, roles = _describe_task(sides, names, task, tuple(known))
     summary = DataSummaryPreset(columns=list(sides.shown.values())[:SUMMARISED])
     record = pd.DataFrame({name: [value] for name, value in _record(window).items() if math.isfinite(value)})
     drawn = f"pictures: {len(sample):,} of {window.rows:,} rows; numbers of record: all rows"
@@ -163,13 +175,21 @@ def _record(window: Window) -> dict[str, float]:
 
 
 def _prepare(
-    reference: pd.DataFrame, window: pd.DataFrame, columns: Sequence[str], roles: int, most: int, labels: Sequence[str]
+    reference: pd.DataFrame,
+    window: pd.DataFrame,
+    columns: Sequence[str],
+    most: int,
+    labels: Sequence[str],
+    personal: Mapping[str, str],
 ) -> _Sides:
-    """The first DRAWN of `columns` that can be drawn; the first `roles` of them keep all their values, and `labels`
-    are classes even where they are numbers."""
-    sides = _Sides()
+    """The first DRAWN of `columns` that can be drawn. `labels` are classes even where they are numbers, of which only
+    rare texts are pooled. `personal` columns are left out, with what they look like."""
+    sides = _Sides(rare=_find_rare_labels(reference, window, labels))
     for number, name in enumerate(columns):
         if name not in reference or name not in window:
+            continue
+        if name in personal:
+            sides.left_out.append(f"{name!r}: {personal[name]}")
             continue
         if len(sides.shown) == DRAWN:
             sides.left_out.append(f"{len(columns) - number:,} columns that moved less than these {DRAWN}")
@@ -182,7 +202,7 @@ def _prepare(
             sides.left_out.append(f"{name!r}: a time")  # Evidently has no drift of times
             continue
         pair = None if name in labels else _as_numbers(one, other)
-        pair = pair or _as_categories(one, other, most, keep_all=number < roles)
+        pair = pair or _as_categories(one, other, most, sides.rare if name in labels else None)
         if pair is None:
             sides.left_out.append(f"{name!r}: too many different values to draw")
             continue
@@ -219,16 +239,38 @@ def _is_needle(one: pd.Series[Any], other: pd.Series[Any]) -> bool:
 
 
 def _as_categories(
-    one: pd.Series[Any], other: pd.Series[Any], most: int, *, keep_all: bool
+    one: pd.Series[Any], other: pd.Series[Any], most: int, rare: frozenset[str] | None
 ) -> tuple[pd.Series[Any], pd.Series[Any]] | None:
-    """Both as text, rare values pooled; None where hardly any row would keep its value, as with free text or times."""
+    """Both as text, rare values pooled; None where hardly any row would keep its value, as with free text or times.
+
+    `rare` are those of class labels, of which every other one is kept.
+    """
     texts = [v.map(_spell, na_action="ignore").astype(object) for v in (one, other)]
     counts = pd.concat(texts).value_counts()
-    kept = counts.index if keep_all else counts.index[(counts >= FEWEST_OF_A_VALUE).to_numpy()][:most]
-    if not keep_all and counts[kept].sum() < 0.5 * counts.sum():
-        return None
+    if rare is None:
+        kept = counts.index[(counts >= FEWEST_OF_A_VALUE).to_numpy()][:most]
+        if counts[kept].sum() < 0.5 * counts.sum():
+            return None
+    else:
+        kept = counts.index[~counts.index.isin(list(rare))]
     pooled = [t.where(t.isin(kept) | t.isna(), _OTHER) for t in texts]
     return pooled[0], pooled[1]
+
+
+def _find_rare_labels(reference: pd.DataFrame, window: pd.DataFrame, labels: Sequence[str]) -> frozenset[str]:
+    """Texts that few rows have as their class, and few as their prediction. Numbers and flags name nobody."""
+    most: dict[str, int] = {}
+    for name in labels:
+        sides = [side[name].dropna() for side in (reference, window) if name in side]
+        if sides:
+            values = pd.concat([side[side.map(lambda v: isinstance(v, str))].astype(object) for side in sides])
+            for text, rows in values.map(_spell).value_counts().items():
+                most[str(text)] = max(most.get(str(text), 0), int(rows))
+    return frozenset(text for text, rows in most.items() if rows < FEWEST_OF_A_VALUE)
+
+
+def _pool_label(label: Any, rare: frozenset[str]) -> Any:
+    return _OTHER if isinstance(label, str) and _spell(label) in rare else label
 
 
 def _describe_task(

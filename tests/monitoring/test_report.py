@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tasks.monitoring.reference import RoleNames
 from tasks.monitoring.report import PANELS, draw_window
 from tasks.monitoring.window import _draw
 from tasks.results import MetricValue, Window
+from tests.stats.people import make_people
 
 HOSTILE = "</script><script>alert(1)</script>"
 CLASSES = ("<no>", "yes")
@@ -157,3 +159,74 @@ def test_a_picture_that_fails_costs_no_verdict(tmp_path: Path, caplog: pytest.Lo
 def test_evidently_is_imported_only_to_draw() -> None:
     code = "import sys, tasks.monitoring.window, tasks.monitoring.report; sys.exit('evidently' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+
+
+def test_no_personal_column_and_no_rare_text_is_in_a_picture(tmp_path: Path) -> None:
+    """Nor in its numbers or the workspace: those that look so, those that the project file names, rare class labels."""
+    project = make_project(tmp_path)
+    path = project.path
+    path.write_text(path.read_text().replace("bought}", "bought, personal: [ward, shoe], not_personal: [last_name]}"))
+    project = load_project(path)
+
+    def make(seed: int) -> pd.DataFrame:
+        people = make_people(300, seed)
+        random = np.random.default_rng(seed)
+        label = random.choice(["gold", "silver", "lead"], 300).astype(object)
+        label[:2] = f"Zebedee {seed} Quux"  # rare where the other sample has other such
+        return pd.DataFrame(
+            {
+                "mail": people["email"],
+                "phone": [int(p.replace("-", "")) for p in people["phone"]],
+                "card": [float(c) for c in people["card"]],
+                "ssn": people["ssn"],
+                "full_name": people["name"],
+                "last_name": random.choice(["Meyer", "Brown", "Novak", "Smith", "Garcia"], 300),
+                "ward": random.choice(["Ward Seven", "Ward Eight"], 300),
+                "shoe": random.choice([41.125, 42.625], 300),
+                "town": ["Nether Wallop"] * 2 + ["Ghent"] * 200 + ["Bruges"] * 98,
+                "size": random.normal(size=300),
+                "target": label,
+                "prediction": np.where(random.random(300) < 0.8, label, "lead"),
+            }
+        )
+
+    reference, sample = make(1), make(2)
+    reference.loc[0, "prediction"] = sample.loc[0, "prediction"] = "gold"
+    features = list(reference)[:-2]
+    window = replace(make_window(), drift=dict.fromkeys(features, 0.1))
+    picture = draw_window(
+        project, window, reference=reference, sample=sample, features=features, task="multiclass",
+        classes=("gold", "lead", "silver", "Zebedee 1 Quux", "Zebedee 2 Quux"),
+    )  # fmt: skip
+    assert set(picture.left_out) == {
+        "'mail': e-mail addresses",
+        "'phone': phone numbers",
+        "'card': payment-card numbers",
+        "'ssn': US social-security numbers",
+        "'full_name': names of people",
+        "'ward': personal data, as the project file says",
+        "'shoe': personal data, as the project file says",
+    }
+    files = [f for f in (*picture.page.parent.iterdir(), *(project.home / "evidently").rglob("*")) if f.is_file()]
+    assert len(files) >= 4
+    hidden = [c for c in features if c not in ("last_name", "town", "size")]
+    values = {str(v) for side in (reference, sample) for c in hidden for v in side[c]} | {"Nether Wallop", "Zebedee"}
+    values |= {str(int(v)) for side in (reference, sample) for v in side["card"]}
+    for file in files:
+        text = file.read_text()
+        assert not [v for v in values if v in text], file
+    page = picture.page.read_text()
+    assert "Confusion Matrix" in page and "silver" in page and "Bruges" in page and "Meyer" in page
+
+
+def test_a_class_label_that_names_a_person_is_left_out_with_the_predictions_of_it(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    rows = make_rows(300, 1).drop(columns=[HOSTILE, ""])
+    labels = np.where(rows["target"] == "yes", "ann@mail.example", "bob@mail.example")
+    rows = rows.assign(target=labels, prediction_=labels)
+    picture = draw_window(
+        project, make_window(), reference=rows, sample=rows, features=list(rows)[:-3], task="binary",
+        classes=("ann@mail.example", "bob@mail.example"),
+    )  # fmt: skip
+    assert {"'target': e-mail addresses", "'prediction_': e-mail addresses"} <= set(picture.left_out)
+    assert "mail.example" not in picture.page.read_text() + picture.numbers.read_text()

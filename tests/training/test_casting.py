@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.training.casting import as_flags, as_numbers, as_text, as_times, find_kind, take_part
+from tasks.stats.categories import as_text
+from tasks.training.casting import as_flags, as_numbers, as_times, find_kind, take_part
 
 
 @pytest.mark.parametrize(
