@@ -6,7 +6,9 @@ import shlex
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.reports.dossier import RELEASED, Decision, Dossier, metric_title
+from tasks.reports.dossier import RELEASED, Decision, Dossier, gate_kind
+from tasks.reports.findings import entries, list_names, part, parts
+from tasks.reports.reasons import find_deciding, tell_reason
 from tasks.reports.wording import capital, is_number, plain
 
 Tone = Literal["good", "bad", "warn", "na"]
@@ -34,7 +36,7 @@ def tell_state(dossier: Dossier) -> State:
     """The newest decision about a version, in one sentence."""
     name, newest = f"Version {dossier.version}", dossier.newest
     if newest is None:
-        said = {"promote": "passed every gate", "hold": _why(dossier), "reject": _why(dossier)}
+        said = {"promote": "passed every gate", "hold": tell_reason(dossier), "reject": tell_reason(dossier)}
         return State("not decided", "na", f"{name} was judged and not decided about yet: {said[dossier.look.outcome]}.")
     tell = _TOLD[newest.action]
     return tell(dossier, name, newest)
@@ -59,13 +61,13 @@ def _tell_held(dossier: Dossier, name: str, newest: Decision) -> State:
     if dossier.successor is not None:
         said = f"{name} passed every gate at a later look, and was fitted again as version {dossier.successor}"
         return State("fitted again", "na", f"{said}, which is decided about in its place.")
-    why = f": {_why(dossier)}" if dossier.look.outcome == "hold" else ""
+    why = f": {tell_reason(dossier)}" if dossier.look.outcome == "hold" else ""
     return State("held", "warn", f"{name} is held and was not released{why}.")
 
 
 def _tell_rejected(dossier: Dossier, name: str, newest: Decision) -> State:
     if newest.by_gates:
-        return State("rejected", "bad", f"{name} was rejected: {_why(dossier)}.")
+        return State("rejected", "bad", f"{name} was rejected: {tell_reason(dossier)}.")
     return State("rejected", "bad", f"{name} was rejected by {plain(newest.actor)}.")
 
 
@@ -83,32 +85,6 @@ _TOLD = {
     "replaced": _tell_gone,
     "rolled back": _tell_gone,
 }
-
-
-def _why(dossier: Dossier) -> str:
-    """The gate that decided against a version, in a clause."""
-    gate = next((g for g in dossier.gates if g.get("name") == dossier.evidence.get("deciding")), None)
-    if gate is None:
-        return "its gates do not allow it"
-    name, failed = str(gate.get("name")), gate.get("status") == "fail"
-    better = (gate.get("evidence") or {}).get("rule") == "better"
-    said = {
-        "baseline": ("it is not better than a constant prediction by as much as is asked",
-                     "whether it is better than a constant prediction by as much as is asked cannot be told yet"),
-        "champion": ("it is not better than the champion" if better
-                     else "it is worse than the champion by more than is allowed",
-                     f"whether it is {'better' if better else 'as good as'} {'than ' if better else ''}the champion "
-                     "cannot be told yet"),
-        "sound": ("the stored model does not behave as it should", "the stored model could not be tried"),
-        "speed": ("it predicts too slowly", "its speed was not measured"),
-        "size": ("it is too large", "its size was not measured"),
-    }  # fmt: skip
-    kind, _, metric = name.partition(" ")
-    if kind in ("floor", "ceiling"):
-        title = metric_title(metric)
-        said[name] = (f"{title} does not keep its {kind}", f"whether {title} keeps its {kind} cannot be told yet")
-    clauses = said.get(name, (f"the gate {plain(name)!r} failed", f"the gate {plain(name)!r} could not be decided"))
-    return clauses[0] if failed else clauses[1]
 
 
 def tell_steps(dossier: Dossier) -> list[Step]:
@@ -139,6 +115,7 @@ def tell_steps(dossier: Dossier) -> list[Step]:
             return [Step(f"{stays}; nothing has to be done.")]
         return [
             Step(f"{stays}. See below which gate failed, and what would have to change."),
+            *_steps_mending(dossier),
             Step("Change the data or the project file and train again:", f"trueup train {project}"),
         ]
     return [Step("Who is champion now, and why:", f"trueup history {project}")]
@@ -153,9 +130,11 @@ def _steps_held(dossier: Dossier, project: str) -> list[Step]:
     steps = [Step(first)]
     if dossier.look.outcome == "promote":  # the world moved on between the comparison and the release
         return [*steps, Step("Train again, so that it is compared with that one:", f"trueup train {project} --force")]
+    of_training = _steps_of_training(dossier, project)
     evidence, look = dossier.evidence, dossier.look.number
     looks = evidence.get("looks")
-    if is_number(looks) and look < looks:
+    steps += of_training
+    if is_number(looks) and look < looks and not of_training:
         left = int(looks) - look
         more = "once more" if left == 1 else f"up to {left} times more"
         steps.append(Step(f"It is judged again by itself {more} as labels come:", f"trueup run {project}"))
@@ -167,6 +146,56 @@ def _steps_held(dossier: Dossier, project: str) -> list[Step]:
              f"trueup promote {project} {version} --override {REASON}")
     )  # fmt: skip
     return steps
+
+
+def _steps_of_training(dossier: Dossier, project: str) -> list[Step]:
+    """What to do where a gate holds that only a new training changes, and no new label."""
+    waiting = {gate_kind(g) for g in dossier.gates if g.get("status") not in ("pass", "not_applicable")}
+    if "leaks" in waiting:
+        signs = parts(part(dossier.audit, "leaks"), "signs")
+        certain = [s for s in signs if s.get("certain") and not s.get("cleared")]
+        columns = [s["column"] for s in certain if s.get("column") is not None]
+        if not columns:
+            said = "Mend what the gate on leaks names, and train again. It is not judged again by itself:"
+            return [Step(said, f"trueup train {project}")]
+        return [
+            Step(
+                f"Ask whether {list_names(columns)} is known when predictions are made. If not, leave it out "
+                "(data.exclude); if so, say so (data.known_in_time). Then train again, since new labels change nothing "
+                "about it:",
+                f"trueup train {project}",
+            )
+        ]
+    if "robust" in waiting:
+        return [Step("Train again, since it has to be tried on worse rows first:", f"trueup train {project} --force")]
+    return []
+
+
+def _steps_mending(dossier: Dossier) -> list[Step]:
+    """What may mend a version that the audit rejected."""
+    gate = find_deciding(dossier)
+    kind = gate_kind(gate) if gate else ""
+    if gate is None or kind not in ("fairness", "slices", "robust"):
+        return []
+    if kind == "fairness":
+        line, found, _ = str(gate.get("sentence", "")).partition("train.mitigation: ")[2].partition(" makes decisions")
+        if found:
+            return [
+                Step(
+                    "If it is right for your purpose that each group has a threshold of its own, put this line into "
+                    f"the project file, and see what it costs: train.mitigation: {plain(line)}"
+                )
+            ]
+        return [Step("Look under Groups of people at which groups differ, and at what the model reads of them.")]
+    if kind == "slices":
+        names = entries(gate.get("evidence"), "failed")
+        return [
+            Step(
+                f"Look at the rows of {list_names(names) if names else 'the slices that failed'}: too few of them to "
+                "learn from, labels that mean another thing, or columns that do."
+            )
+        ]
+    return [Step("Look under Robustness ladder at what it cannot do without: keep that column alive, or leave it out.")]
 
 
 def decided_line(decision: Decision) -> str:

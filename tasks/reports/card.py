@@ -6,39 +6,15 @@ One document, written as HTML and as Markdown. It claims nothing that was not me
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tasks.reports import advice, outlook
+from tasks.reports.audit_card import list_gaps, tell_audit
 from tasks.reports.decision import describe_refit, list_items, listed_batches, view_metrics
 from tasks.reports.dossier import RELEASED, Dossier, metric_title
 from tasks.reports.rendering import render_html, render_markdown
+from tasks.reports.section import Section, Table
 from tasks.reports.wording import listed, moment, number, plain, sentence, shorten, span
-
-_ASSESSED = {  # what a gate of that name would have looked at
-    "fairness": "fairness between groups of people",
-    "slices": "how it does on parts of the rows (slices), beside the overall metric",
-}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of texts."""
-
-    caption: str
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the card: sentences, then points, a table, and commands, as far as there are any."""
-
-    title: str
-    sentences: tuple[str, ...] = ()
-    points: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
-    commands: tuple[advice.Step, ...] = ()
 
 
 def write_card_html(dossier: Dossier) -> str:
@@ -65,6 +41,7 @@ def _fill(dossier: Dossier) -> dict[str, Any]:
         _use(dossier),
         _data(dossier),
         _measured(dossier),
+        *tell_audit(dossier),
         _decided(dossier),
         _limits(dossier),
         _again(dossier),
@@ -174,8 +151,7 @@ def _decided(d: Dossier) -> Section:
 
 
 def _limits(d: Dossier) -> Section:
-    record, names = d.record, [str(g.get("name", "")) for g in d.gates]
-    points = []
+    record, points = d.record, []
     if record.get("known_as_of"):
         points.append(
             f"It knows nothing that became known after {moment(record['known_as_of'])}. "
@@ -197,8 +173,7 @@ def _limits(d: Dossier) -> Section:
     calibration = str(record.get("calibration") or "")
     if calibration:
         points.append(f"Calibration of its probabilities: {sentence(plain(calibration))}")
-    missing = [text for key, text in _ASSESSED.items() if not any(key in name for name in names)]
-    points += [f"Not assessed: {text}." for text in missing]
+    points += list_gaps(d)
     points.append(
         "Not assessed: what happens where people change their behaviour because of its predictions, and whether any "
         "column causes the outcome."

@@ -9,38 +9,18 @@ from typing import Any
 from markupsafe import Markup
 
 from tasks.reports import advice, outlook
+from tasks.reports.audit import view_audit
+from tasks.reports.audit_outlook import JUDGED_BY_FAILING
 from tasks.reports.curves import view_confusion, view_curves
-from tasks.reports.dossier import Dossier, bounds, gate_title, limits_from_above, metric_title
-from tasks.reports.figures import Axis, draw_bar, draw_gate, draw_spread
+from tasks.reports.dossier import Dossier, gate_kind, metric_title
+from tasks.reports.figures import Axis, draw_bar, draw_spread
+from tasks.reports.ladder import view_gate
 from tasks.reports.rendering import render_html
-from tasks.reports.wording import NOTHING, digits_apart, is_number, moment, number, plain, shorten, signed
+from tasks.reports.wording import is_number, moment, number, plain, shorten, signed
 
 _MOST_ROWS = 30  # of any table of names
 _MOST_DECISIONS = 40
 _BARS = 15
-_STATUS = {
-    "pass": ("good", "✓", "pass"),
-    "fail": ("bad", "✗", "fail"),
-    "inconclusive": ("warn", "?", "inconclusive"),
-    "not_applicable": ("na", NOTHING, "not applicable"),
-}
-
-
-@dataclass(frozen=True)
-class GateView:
-    """A gate as the ladder shows it."""
-
-    title: str
-    name: str
-    tone: str
-    glyph: str
-    status: str
-    sentence: str
-    deciding: bool
-    overruled: bool
-    figure: Markup | None
-    caption: str
-    numbers: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -69,7 +49,9 @@ def write_decision_page(dossier: Dossier) -> str:
         changes=outlook.tell_changes(dossier),
         promise=outlook.tell_promise(dossier),
         override=dossier.override,
-        gates=[_view_gate(gate, dossier) for gate in dossier.gates],
+        gates=[view_gate(gate, dossier) for gate in dossier.gates],
+        reversed=any(gate_kind(gate) in JUDGED_BY_FAILING for gate in dossier.gates),
+        audit=view_audit(dossier),
         comparison=comparison,
         no_comparison=_explain_no_comparison(dossier) if not comparison else "",
         spreads=_view_models(evidence, record),
@@ -90,70 +72,6 @@ def write_decision_page(dossier: Dossier) -> str:
         batches=listed_batches(record.get("batches") or ()),
         refused=listed_batches(record.get("refused") or ()),
     )
-
-
-def _view_gate(gate: Mapping[str, Any], dossier: Dossier) -> GateView:
-    kind = str(gate.get("status"))
-    tone, glyph, status = _STATUS.get(kind, _STATUS["inconclusive"])
-    title, evidence = gate_title(gate), gate.get("evidence") or {}
-    override = dossier.override
-    numbers: list[tuple[str, str]] = []
-    limit, observed, found = gate.get("limit"), gate.get("observed"), bounds(gate)
-    write = signed if "gain" in evidence else number
-    digits = digits_apart(*(found or ()), *([limit] if is_number(limit) else []))
-    if found is not None:
-        sure = f"{float(evidence['confidence']) * 100:.4g}%" if is_number(evidence.get("confidence")) else "one-sided"
-        numbers = [
-            ("gain" if "gain" in evidence else "value", write(found[0], digits)),
-            (f"lower bound, {sure}", write(found[1], digits)),
-            (f"upper bound, {sure}", write(found[2], digits)),
-        ]
-    elif is_number(observed):
-        numbers = [("found", number(observed))]
-    if is_number(limit):
-        numbers.append(("limit", write(limit, digits if found else 3)))
-    return GateView(
-        title=title,
-        name=str(gate.get("name", "")),
-        tone=tone,
-        glyph=glyph,
-        status=status,
-        sentence=plain(gate.get("sentence", "")),
-        deciding=gate.get("name") == dossier.evidence.get("deciding"),
-        overruled=override is not None and gate.get("name") in (override.overruled or ()),
-        figure=_draw(gate, title, status, found),
-        caption=_caption(gate, dossier.metric, found),
-        numbers=tuple(numbers),
-    )
-
-
-def _draw(gate: Mapping[str, Any], title: str, status: str, found: tuple[float, float, float] | None) -> Markup | None:
-    limit, observed = gate.get("limit"), gate.get("observed")
-    if not is_number(limit):
-        return None
-    below = limits_from_above(gate)
-    if found is not None:
-        desc = f"{status}: {number(found[0])}, bounds {number(found[1])} to {number(found[2])}, limit {number(limit)}"
-        zero = "gain" in gate["evidence"]
-        return draw_gate(title, desc, status, found[0], found[1:], limit, below=below, zero=zero)
-    if is_number(observed):
-        desc = f"{status}: {number(observed)}, limit {number(limit)}"
-        return draw_gate(title, desc, status, observed, None, limit, below=below)
-    return None
-
-
-def _caption(gate: Mapping[str, Any], metric: str, found: object) -> str:
-    if found is None:
-        units = {
-            "speed": "milliseconds for 1,000 rows",
-            "size": "megabytes on disk",
-            "sound": "largest difference between two processes",
-        }
-        return units.get(str(gate.get("name")), "")
-    evidence = gate["evidence"]
-    title = metric_title(evidence.get("metric") or metric)
-    other = {"baseline": " over a constant prediction", "champion": " over the champion"}.get(str(gate["name"]), "")
-    return f"gain in {title}{other}; right of 0 is better" if "gain" in evidence else title
 
 
 def _explain_no_comparison(dossier: Dossier) -> str:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from tasks.reports.findings import entries, figure, part, parts
+from tasks.reports.measures import by_words, measure_title
 from tasks.reports.wording import capital, is_number, shorten, spoken
 from tasks.stats.metrics import METRICS
 
 RELEASED = ("promote", "approve", "rollback")
+Bounds = tuple[float, float, float]  # an estimate, its lower and its upper bound
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,11 @@ class Dossier:
         return tuple(self.evidence.get("gates") or ())
 
     @property
+    def audit(self) -> Mapping[str, Any]:
+        """Whether the model is good for everyone; empty where that was not looked at."""
+        return part(self.evidence, "audit")
+
+    @property
     def metric(self) -> str:
         """The name of the metric that the gates compare."""
         return str(self.record.get("metric", ""))
@@ -104,9 +112,24 @@ def metric_title(name: object) -> str:
     return known.title if known else shorten(spoken(name), 80)
 
 
+def gate_kind(gate: Mapping[str, Any]) -> str:
+    """What a gate is about: `fairness` of "fairness sex accuracy_difference", `floor` of "floor roc_auc"; else its
+    name."""
+    name = str(gate.get("name", ""))
+    kind = name.partition(" ")[0]
+    return kind if kind in ("floor", "ceiling", "fairness") else name
+
+
+def find_measure(gate: Mapping[str, Any]) -> tuple[Sequence[str], str]:
+    """The columns and the measure of a fairness gate."""
+    middle, _, measure = str(gate.get("name", "")).partition(" ")[2].rpartition(" ")
+    recorded = tuple(str(column) for column in entries(gate.get("evidence"), "by"))
+    return recorded or tuple(middle.split(" x ")), measure
+
+
 def gate_title(gate: Mapping[str, Any]) -> str:
     """What a gate asks, in a few words."""
-    name = str(gate.get("name", ""))
+    name, kind = str(gate.get("name", "")), gate_kind(gate)
     rule = (gate.get("evidence") or {}).get("rule")
     if name == "champion":
         return "Better than the champion" if rule == "better" else "Not worse than the champion"
@@ -115,21 +138,43 @@ def gate_title(gate: Mapping[str, Any]) -> str:
         "sound": "Sound: loads elsewhere and predicts the same",
         "speed": "Fast enough",
         "size": "Small enough",
+        "slices": "For every part of the rows: on none worse than allowed",
+        "robust": "Robust: worse rows do not break it",
+        "leaks": "Honest: no sign that its test rows flatter it",
     }
-    kind, _, metric = name.partition(" ")
     if kind in ("floor", "ceiling"):
-        return f"{capital(kind)} of {metric_title(metric)}"
+        return f"{capital(kind)} of {metric_title(name.partition(' ')[2])}"
+    if kind == "fairness":
+        columns, measure = find_measure(gate)
+        return f"Fair by {by_words(columns)}: {measure_title(measure)}"
     return known.get(name) or shorten(capital(spoken(name)), 80)
 
 
 def limits_from_above(gate: Mapping[str, Any]) -> bool:
-    """Whether the gate passes below its limit: times, sizes and ceilings."""
-    return str(gate.get("name", "")).startswith(("sound", "speed", "size", "ceiling"))
+    """Whether the gate passes below its limit: times, sizes and ceilings, falls, and differences between groups."""
+    kind = gate_kind(gate)
+    if kind == "fairness":
+        return not find_measure(gate)[1].endswith("_ratio")
+    return kind.startswith(("sound", "speed", "size", "ceiling", "slices", "robust", "leaks"))
 
 
-def bounds(gate: Mapping[str, Any]) -> tuple[float, float, float] | None:
-    """A gate's estimate with its lower and upper bound; None where it rests on a plain number or on none."""
+def bounds(gate: Mapping[str, Any], audit: Mapping[str, Any] | None = None) -> Bounds | None:
+    """A gate's estimate with its lower and upper bound; None where it rests on a plain number or on none.
+
+    Slices and worse rows have theirs in the `audit`: those of the one that the gate names.
+    """
     evidence = gate.get("evidence") or {}
     point = evidence.get("gain") if "gain" in evidence else evidence.get("value")
     found = (point, evidence.get("low"), evidence.get("high"))
-    return found if all(map(is_number, found)) else None  # type: ignore[return-value]  # all are numbers then
+    if all(map(is_number, found)):
+        return found  # type: ignore[return-value]  # all are numbers
+    kind = gate_kind(gate)
+    every = {"slices": ("slices", "slices", "drop"), "robust": ("robustness", "steps", "fall")}.get(kind)
+    if every is None or evidence.get("broken") or not is_number(gate.get("observed")):
+        return None
+    room, listed, name = every
+    for one in parts(part(audit, room), listed):
+        found = (figure(one, name), figure(one, "low"), figure(one, "high"))
+        if found[0] == gate["observed"] and all(map(is_number, found)):
+            return found
+    return None

@@ -102,6 +102,45 @@ def draw_spread(title: str, axis: Axis, point: float, low: float, high: float) -
     return _picture("spread", title, f"from {number(low)} to {number(high)}", 22, parts)
 
 
+def draw_row(
+    title: str,
+    axis: Axis,
+    point: float,
+    ends: tuple[float, float] | None,
+    status: str,
+    *,
+    lines: Sequence[tuple[str, float]] = (),
+    limit: float | None = None,
+    rival: float | None = None,
+) -> Markup:
+    """One row of a forest plot: an estimate, its interval where it has one, and what it is held to.
+
+    `lines` (kind "zero" or "limit", value) are those of the whole plot: they reach far beyond the row, and the table's
+    cell cuts them off, so that they join those of its neighbours. `limit` and `rival` are this row's own.
+    """
+    drawn = [_line(kind, axis.at(value), -400, axis.at(value), 400) for kind, value in lines]
+    if limit is not None:
+        drawn.append(_line("limit", axis.at(limit), 1, axis.at(limit), 21))
+    if ends is not None:
+        left, right = axis.at(ends[0]), axis.at(ends[1])
+        drawn.append(_rect(f"bar {status}", left, 8, max(right - left, 0.3), 6))
+        drawn += [_line("cap", x, 5, x, 17) for x in (left, right)]
+    if rival is not None:
+        shape = _shape("rect", "rival", x=-4, y=-4, width=8, height=8, transform="rotate(45)")
+        drawn.append(Markup('<svg x="{}%" y="11" overflow="visible">{}</svg>').format(axis.at(rival), shape))
+    drawn.append(_mark(status, axis.at(point), 11, 4))
+    return _picture(
+        "spread", title, f"from {number(ends[0])} to {number(ends[1])}" if ends else "no interval", 22, drawn
+    )
+
+
+def draw_scale(title: str, axis: Axis) -> Markup:
+    """The scale above the rows of a forest plot."""
+    parts = [_line("axis", 0, 18, 100, 18)]
+    parts += [_text("tick", axis.at(t), 13, number(round(t, 12)), "middle") for t in axis.ticks(5)]
+    return _picture("spread", title, f"from {number(axis.low)} to {number(axis.high)}", 20, parts)
+
+
 def draw_bar(title: str, axis: Axis, value: float) -> Markup:
     """A bar from zero; to the left where the value is below it."""
     zero, at = axis.at(0.0), axis.at(value)

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.reports.dossier import Dossier, bounds, gate_title, limits_from_above, metric_title
+from tasks.reports.audit_outlook import JUDGED_BY_FAILING, tell_audit_change, tell_audit_promise
+from tasks.reports.dossier import Bounds, Dossier, bounds, gate_kind, gate_title, limits_from_above, metric_title
 from tasks.reports.wording import digits_apart, is_number, number, percent, plain, sentence, shorten, signed
 
 
@@ -14,13 +15,16 @@ def tell_changes(dossier: Dossier) -> list[str]:
     """What would change the verdict, gate by gate; those that stand against it first."""
     order = {"fail": 0, "inconclusive": 1, "pass": 2, "not_applicable": 3}
     gates = sorted(dossier.gates, key=lambda g: order.get(str(g.get("status")), 1))
-    return [f"{gate_title(gate)}: {_change(gate)}" for gate in gates]
+    return [f"{gate_title(gate)}: {_change(gate, dossier)}" for gate in gates]
 
 
-def _change(gate: Mapping[str, Any]) -> str:
-    status, limit, found = gate.get("status"), gate.get("limit"), bounds(gate)
+def _change(gate: Mapping[str, Any], dossier: Dossier) -> str:
+    status, limit, found = gate.get("status"), gate.get("limit"), bounds(gate, dossier.audit)
     if status == "not_applicable":
         return "there was no champion yet. Once there is one, every later version is compared with it."
+    of_audit = tell_audit_change(gate, found)
+    if of_audit is not None:
+        return of_audit
     if found is not None and is_number(limit):
         return _change_of_bounds(gate, found, float(limit))
     observed = gate.get("observed")
@@ -30,7 +34,7 @@ def _change(gate: Mapping[str, Any]) -> str:
     return f"it failed without a number. {reason}" if status == "fail" else f"it has to be judged first. {reason}"
 
 
-def _change_of_bounds(gate: Mapping[str, Any], found: tuple[float, float, float], limit: float) -> str:
+def _change_of_bounds(gate: Mapping[str, Any], found: Bounds, limit: float) -> str:
     point, low, high = found
     below, status = limits_from_above(gate), gate.get("status")
     write = signed if "gain" in (gate.get("evidence") or {}) else number
@@ -81,19 +85,20 @@ def tell_promise(dossier: Dossier) -> list[str]:
     evidence = dossier.evidence
     compared = evidence.get("comparison") or evidence.get("baseline_comparison")
     if not compared:
-        found = (g.get("evidence") or {} for g in dossier.gates)
+        found = (g.get("evidence") or {} for g in dossier.gates if gate_kind(g) not in JUDGED_BY_FAILING)
         compared = next((e for e in found if is_number(e.get("confidence"))), None)
     if not compared or not is_number(compared.get("confidence")):
         return [
             "No comparison could be made, so no error rate is stated. What cannot be told is never released by itself."
         ]
-    error = 1 - float(compared["confidence"])
+    error, of_audit = 1 - float(compared["confidence"]), tell_audit_promise(dossier.audit)
     said = [
         f"Nominally {percent(error)} per comparison: were the model in truth exactly at a limit, that is how often "
         "chance alone would carry it past. It holds for one challenger and one metric "
         f"({metric_title(dossier.metric)}) that were chosen before the test rows were looked at, with independent "
         "blocks; not per year, and not for the best of many.",
-        "Every gate has to pass, so more gates do not make a wrong release likelier. What cannot be told holds.",
+        "Every gate has to pass, so more gates do not make a wrong release likelier. What cannot be told holds"
+        f"{', but for slices and groups, as below' if of_audit else ''}.",
     ]
     looks = evidence.get("looks")
     number_of = dossier.look.number
@@ -108,6 +113,8 @@ def tell_promise(dossier: Dossier) -> list[str]:
             f"The test rows form {number(compared.get('blocks'))} blocks, worth {number(effective)} independent ones "
             "of equal size; the bounds allow for how few these are."
         )
+    if of_audit:
+        said.append(of_audit)
     said.append("Limits that are changed after the result was seen void these rates.")
     return said
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
@@ -44,6 +44,20 @@ def signed(value: Any, digits: int = 3) -> str:
     """A number with its sign, as differences are read."""
     text = number(value, digits)
     return f"+{text}" if is_number(value) and value > 0 else text
+
+
+def find_decimals(values: Iterable[float]) -> int:
+    """After how many decimals (0 to 6) numbers of one kind are written, so that the largest has three digits."""
+    largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    return min(max(2 - math.floor(math.log10(largest)), 0), 6) if largest > 0 else 3
+
+
+def fixed(value: float, decimals: int, sign: bool = False) -> str:
+    """A number of a column, with as many decimals as its neighbours; a dash where there is none."""
+    if not is_number(value):
+        return NOTHING
+    text = f"{value:+,.{decimals}f}" if sign else f"{value:,.{decimals}f}"
+    return _minus(text if float(text.replace(",", "")) else text.lstrip("+-"))
 
 
 def digits_apart(*values: float) -> int:

@@ -10,13 +10,13 @@ VOID = {"meta", "br"}
 ELEMENTS = {
     *("html", "head", "meta", "title", "style", "body", "div", "p", "h1", "h2", "h3", "strong", "code"),
     *("dl", "dt", "dd", "ul", "ol", "li", "section", "table", "caption", "thead", "tbody", "tr", "th", "td"),
-    *("br", "bdi", "span", "figure", "figcaption", "footer"),
+    *("br", "bdi", "span", "figure", "figcaption", "footer", "details", "summary"),
     *("svg", "desc", "rect", "line", "text", "circle", "polyline"),
 }  # fmt: skip
 ATTRIBUTES = {
     *("lang", "charset", "http-equiv", "content", "name", "class", "role", "title", "scope", "data-label", "points"),
     *("aria-label", "width", "height", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "text-anchor", "overflow"),
-    *("viewbox", "transform", "tabindex"),
+    *("viewbox", "transform", "tabindex", "colspan", "open"),
 }  # fmt: skip
 
 

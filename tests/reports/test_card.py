@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from markdown_it import MarkdownIt
 
 from tasks.reports.card import write_card_html, write_card_markdown
+from tests.reports.audits import MITIGATION, make_audit, make_slices
 from tests.reports.dossiers import make_decision, make_dossier, make_gate, make_gates, make_record
 from tests.reports.reading import Page, read_page
 from tests.reports.test_decision import hostile, make_hostile
@@ -49,8 +50,10 @@ def test_it_tells_what_the_ledger_knows() -> None:
         assert part in text, part
 
 
-def test_both_forms_say_the_same() -> None:
-    dossier = make_dossier(make_record("hold"), make_decision("hold", by_gates=True))
+@pytest.mark.parametrize("audited", [False, True])
+def test_both_forms_say_the_same(audited: bool) -> None:
+    record = make_record("hold", audit=make_audit() if audited else None, mitigation=MITIGATION if audited else None)
+    dossier = make_dossier(record, make_decision("hold", by_gates=True))
     page, text = read_page(write_card_html(dossier)).text, words(render(write_card_markdown(dossier)))
     sentences = re.split(r"(?<=[.:]) ", text.removeprefix("Model card: version 2 of shop "))
     missing = [s for s in sentences if s not in page]
@@ -69,6 +72,42 @@ def test_it_claims_no_more_than_was_looked_at() -> None:
     assert "Purpose Not recorded." in read(make_record(), spec={}).text
     assert "its description is empty" in read(make_record(), spec={"name": "shop"}).text
     assert "No metric could be computed" in read(make_record(metrics=[])).text
+
+
+def test_it_tells_the_audit_in_short() -> None:
+    text = read(make_record(audit=make_audit(), mitigation=MITIGATION)).text
+    for part in (
+        "Parts of the rows On 2 of 4 slices that are large enough, the model is shown to be worse than allowed",
+        "1 slice is too small to tell.",
+        "The 4 weakest of 4 slices",
+        "size = small and colour = red 400 rows 0.780 0.740 to 0.820 0.900 +0.120 (0.100 to 0.140) worse than allowed",
+        "Groups of people The model treats groups more differently than the project file allows.",
+        "By sex, lowest share decided positive over the highest: 0.35; at least 0.8 is asked: breaks the limit.",
+        "sex = Female 900 9.0% (7.0 to 11.0)",
+        "Each group by sex has a threshold of its own",
+        "no longer probabilities within a group",
+        "What it costs metric without with change accuracy 0.870 0.850",
+        "Worse rows The model does not break.",
+        "10% of all values missing: +0.010",
+        "Losing any one of these columns costs nothing that can be seen",
+        "Leaks 1 sign near-certainly says that the test rows flatter the model",
+        "near-certain, paid: paid alone decides it.",
+    ):
+        assert part in text, part
+    assert "Not assessed: fairness" not in text and "(slices)" not in text
+
+
+def test_what_the_audit_left_out_is_said_with_how_to_have_it() -> None:
+    bare = make_audit(slices=make_slices(), groups=(), fairness=(), robustness=None, leaks=None, price=None)
+    text = read(make_record(audit=bare)).text
+    assert (
+        "Not assessed: fairness between groups of people; no protected column is stated. Name those that say who a row "
+        "is about in data.protected." in text
+    )
+    assert "beside the overall metric; name columns in gates.slices.by." in text
+    assert "Not assessed: rows that are worse than the test rows." in text
+    for title in ("Parts of the rows", "Groups of people", "Worse rows", "Leaks"):
+        assert title not in text and title not in read(make_record()).text
 
 
 def test_an_override_is_loud_in_both_forms() -> None:
