@@ -296,7 +296,7 @@ class SliceResult:
     metric: MetricValue  # two-sided
     other: float  # what it is held to: the champion's metric on the same rows, or its own on all test rows
     drop: float
-    low: float  # one-sided bounds of the drop, each at `confidence`, which is corrected for all slices
+    low: float  # one-sided bounds of the drop, each at `confidence`: for all slices together where a limit is stated
     high: float
     confidence: float
     p_value: float  # of a drop of at most the limit

@@ -124,7 +124,7 @@ def _predict(
     except Exception as error:  # whatever a model raises is evidence against it
         log.info("a model broke on perturbed rows", exc_info=True)
         lines = str(error).strip().splitlines()
-        return None, f"it fails with {type(error).__name__}: {lines[0][:200] if lines else 'no message'}"
+        return None, f"it fails with {type(error).__name__}: {lines[0][:200].rstrip('.') if lines else 'no message'}"
     broken = int((~np.isfinite(prediction.reshape(len(sample), -1))).any(axis=1).sum())
     if broken:
         return None, f"{broken:,} of {len(sample):,} predictions are not finite numbers"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -79,7 +80,9 @@ def fit_model(
     text = [f for f in features if f == "colour"]
     numbers = [f for f in features if f != "colour"]
     estimator = make_pipeline(
-        make_column_transformer((OneHotEncoder(handle_unknown="ignore"), text), (StandardScaler(), numbers)),
+        make_column_transformer(
+            (OneHotEncoder(handle_unknown="ignore"), text), (make_pipeline(SimpleImputer(), StandardScaler()), numbers)
+        ),
         LinearRegression() if frame.task == "regression" else LogisticRegression(),
     )
     estimator.fit(frame.frame.iloc[rows][list(features)], frame.target.iloc[rows])

@@ -29,7 +29,9 @@ def draw(seed: int = 0, rows: int = 6_000, weak: bool = True) -> tuple[Any, Any,
     return y, 1 / (1 + np.exp(-z)), frame
 
 
-def find(y: Any, p: Any, frame: pd.DataFrame, most: int = 3, blocks: Blocks | None = None, **more: Any) -> tuple[Part, ...]:
+def find(
+    y: Any, p: Any, frame: pd.DataFrame, most: int = 3, blocks: Blocks | None = None, **more: Any
+) -> tuple[Part, ...]:
     return find_weak_parts(
         y, p, AT_HALF, frame, blocks or deal_rows(len(y), 0), list(frame.columns),
         METRICS[more.get("metric", "roc_auc")], more.get("task", "binary"), most, 4, 0,
@@ -73,7 +75,7 @@ def test_days_that_move_together_are_not_taken_for_a_weak_part() -> None:
 
 
 def test_numbers_are_searched_too_and_the_same_seed_finds_the_same() -> None:
-    y, p, frame = draw()
+    y, _, frame = draw()
     value = np.random.default_rng(1).normal(size=len(y))
     off = value + np.where(frame["region"] == "west", 2.0, 0.1) * np.random.default_rng(2).normal(size=len(y))
     found = find(value, off, frame, metric="mae", task="regression")
