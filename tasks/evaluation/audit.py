@@ -189,9 +189,11 @@ def read_parts(recorded: Sequence[Any]) -> tuple[Part, ...]:
 def _attempt(what: str, make: Callable[[], R]) -> tuple[R | None, str]:
     try:
         return make(), ""
-    except Exception as error:
-        log.exception("%s could not be audited", what)
-        return None, f"it could not be audited: {type(error).__name__}: {str(error)[:200]}"
+    except Exception as error:  # whatever breaks an audit holds what rests on it, and is told
+        said = f"{type(error).__name__}: {str(error)[:200]}"
+        log.warning("%s could not be audited: %s", what, said)
+        log.debug("where", exc_info=True)
+        return None, f"it could not be audited: {said}"
 
 
 def _cut_groups(known: pd.DataFrame, frame: pd.DataFrame, spec: Project) -> dict[tuple[str, ...], Cut]:

@@ -92,7 +92,7 @@ def stress_model(
     tested = [
         math.nan if t.limit is None else o.fall.test_above(t.limit) for t, o in zip(trials, outcomes, strict=True)
     ]
-    holm = step_down(np.array(tested)[held], error)
+    holm = step_down(np.array(tested, np.float64)[held], error)
     failed, level = np.zeros(len(trials), bool), np.full(len(trials), error)
     failed[held], level[held] = holm.failed, holm.level
     steps = tuple(

@@ -86,9 +86,9 @@ def judge_slices(
     insides = [inside for _, inside, _ in cut]
     drops = [_measure_drop(rows, metric, own, at, inside, whole, theirs) for inside in insides]
     against = [d.by.test_above(limit) if limit is not None else math.nan for d in drops]
-    told = np.array([not math.isnan(p) for p in against])
+    told = np.array([not math.isnan(p) for p in against], bool)
     error = design_level(confidence)
-    holm = step_down(np.array(against)[told], error)
+    holm = step_down(np.array(against, np.float64)[told], error)
     level = np.full(len(drops), error / max(int(told.sum()), 1))
     failed = np.zeros(len(drops), bool)
     level[told], failed[told] = holm.level, holm.failed

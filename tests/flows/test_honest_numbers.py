@@ -145,3 +145,17 @@ def test_the_trap_is_visible(tmp_path: Path) -> None:
     area = next(m["value"] for m in made["metrics"] if m["name"] == "roc_auc")
     assert area > 0.85
     assert max(made["importance"], key=made["importance"].get) == "dep_delay"
+    assert made["verdict"]["outcome"] == "hold"
+    leaks = next(g for g in made["gates"] if g["name"] == "leaks")
+    assert leaks["status"] == "inconclusive"
+    assert "'dep_delay'" in leaks["sentence"]
+    kinds = {sign["kind"] for sign in made["audit"]["leaks"]["signs"] if sign["column"] == "dep_delay"}
+    assert kinds == {"alone decides", "filled with the label"}
+
+
+def test_as_shipped_nothing_looks_like_a_leak_and_no_slice_is_blamed(turn: Turn) -> None:
+    made = turn.newest("train").payload
+    assert made["audit"]["leaks"]["signs"] == []
+    findings = {s["name"]: s["finding"] for s in made["audit"]["slices"]["slices"]}
+    assert "fail" not in findings.values()
+    assert findings["carrier = HA"] == "too small", "few flights prove nothing, and hold nothing"
