@@ -41,7 +41,7 @@ from tasks.results import ContractResult, Split, TrainingFrame, to_json
 from tasks.stage import crash_point
 from tasks.stats.comparison import split_confidence
 from tasks.stats.metrics import find_metric
-from tasks.training.model import train_model
+from tasks.training.model import check_rows, train_model
 from tasks.training.refit import Winner, refit_model
 from tasks.training.validation import predict_validation
 
@@ -100,6 +100,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
     rows, refused, checked = load_accepted_rows(workspace, cut)
     check_kind(spec, rows.task)  # where a contract took rows out, only now it is sure
     split = split_rows(rows, project)
+    check_rows(rows, split, spec)
     record_checks(workspace, cut, checked)  # only now: rows that cannot be used leave nothing behind
     leaks = look_for_leaks(rows, split, spec)
     progress.info("searching on %s rows; trials: at most %s", f"{len(rows.target):,}", spec.train.search.trials)

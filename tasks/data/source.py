@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from tasks.config import LoadedProject, readable, shown
+from tasks.config import LoadedProject, Project, readable, shown
 from tasks.config.project import Data
 from tasks.data.fingerprint import Sum, hash_rows, sum_where
 from tasks.errors import DataError
@@ -168,6 +168,13 @@ def index_source(
                 f"{shown(project.path)}: data.{role}: no column {name!r} in {data.called}. "
                 f"{_resembling(name, schema)}Columns found: {', '.join(map(repr, schema.names[:40]))}."
             )
+    for key, names in _list_named(project.spec).items():
+        absent = next((name for name in names if schema.kind(name) is None), None)
+        if absent is not None:
+            raise DataError(
+                f"{shown(project.path)}: {key}: no column {absent!r} in {data.called}. {_resembling(absent, schema)}"
+                f"Columns found: {', '.join(map(repr, schema.names[:40]))}."
+            )
     batches = _assemble(files, data)
     if not batches:
         where = f"{data.called}: {len(files)} file{'s' if len(files) > 1 else ''}"
@@ -176,6 +183,23 @@ def index_source(
         raise DataError(f"{where}, and no rows in {'them' if len(files) > 1 else 'it'}; expected at least one row.")
     untimed = {f.path: f.untimed for f in files if f.untimed}
     return Source(batches=batches, schema=schema, untimed=untimed, scanned=tuple(scanned))
+
+
+def _list_named(spec: Project) -> dict[str, tuple[str, ...]]:
+    """The columns that the project file asks to be looked at or left alone, by the key that names them: a slip of the
+    pen there would go unnoticed."""
+    named = {f"gates.fairness.{i}.by": limit.by for i, limit in enumerate(spec.gates.fairness)}
+    mitigation = spec.train.mitigation
+    data = spec.data
+    return {
+        **named,
+        "train.mitigation.by": mitigation.by if mitigation else (),
+        "gates.slices.by": spec.gates.slices.by,
+        "data.protected": data.protected,
+        "data.known_in_time": data.known_in_time,
+        "data.personal": data.personal,
+        "data.not_personal": data.not_personal,
+    }
 
 
 def _resembling(name: str, schema: Schema) -> str:

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.config.gates import Slices, resolve_amount
+from tasks.errors import ConfigError
 from tasks.evaluation.judged_rows import JudgedRows
 from tasks.evaluation.parts import Part
 from tasks.results import Finding, SliceAudit, SliceResult
@@ -28,7 +29,7 @@ from tasks.stats.intervals import (
     count_effective,
     needs_each_class,
 )
-from tasks.stats.metrics import Array, Metric, OperatingPoint, TaskType, find_metric
+from tasks.stats.metrics import METRICS, Array, Metric, OperatingPoint, TaskType, find_metric
 from tasks.stats.multiplicity import step_down
 
 FEWEST_ROWS = 30  # below, and with fewer than FEWEST_OF_A_CLASS rows of a class, nothing is said of a slice
@@ -51,7 +52,13 @@ def find_slice_metric(slices: Slices, metric: str | None, task: TaskType) -> Met
     Average precision and F1 follow the share of positives: on a slice that has few they are low for any model.
     """
     if slices.metric is not None:
-        return find_metric(slices.metric, task)
+        metrics = [m.name for m in METRICS.values() if task in m.tasks and m.needs != "costs"]
+        if slices.metric not in metrics:
+            raise ConfigError(
+                f"gates.slices.metric: {slices.metric!r} is no metric of a {task} target that slices are compared by; "
+                f"expected one of: {', '.join(metrics)}."
+            )
+        return METRICS[slices.metric]
     chosen = find_metric(metric, task)
     return find_metric(_COMPARABLE.get(chosen.name, chosen.name), task)
 

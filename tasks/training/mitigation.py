@@ -39,13 +39,23 @@ class Repair:
     record: Mapping[str, Any]
 
 
-def check_groups(frame: pd.DataFrame, mitigation: Mitigation) -> None:
-    """ConfigError where the columns tell too many groups apart to give each a threshold."""
-    count = len(set(name_groups(frame, mitigation.by)) - {""})
+def check_groups(frame: pd.DataFrame, target: NDArray[Any], mitigation: Mitigation) -> None:
+    """ConfigError where the columns tell too many groups apart to give each a threshold, or of the calibration rows
+    (`frame`, and `target` (n,), 0/1) fewer than two groups have enough."""
+    names = np.array(name_groups(frame, mitigation.by), dtype=object)
+    by = ", ".join(map(repr, mitigation.by))
+    count = len(set(names) - {""})
     if not 2 <= count <= _MOST_GROUPS:
         raise ConfigError(
-            f"train.mitigation.by: {', '.join(map(repr, mitigation.by))} tells {count:,} groups apart; expected 2 to "
-            f"{_MOST_GROUPS}. Name a column of categories, or bin a number beforehand."
+            f"train.mitigation.by: {by} tells {count:,} groups apart; expected 2 to {_MOST_GROUPS}. Name a column of "
+            "categories, or bin a number beforehand."
+        )
+    large = _list_large(names, target, _find_counted(target, mitigation))
+    if len(large) < 2:
+        raise ConfigError(
+            f"train.mitigation.by: fewer than two groups of {by} have {FEWEST_ROWS} of the {len(target):,} calibration "
+            f"rows, and {FEWEST_OF_A_CLASS} of each class; found {len(large)}. More rows are needed, or a larger "
+            "split.calibration."
         )
 
 
@@ -55,18 +65,12 @@ def equalise_groups(
     """`estimator` (fitted, left as it is) with a shift for each group, learned on rows that its fit has not seen.
 
     `frame` (n rows) has the model's columns and those of the groups, `target` (n,) is 0/1. Groups with too few rows
-    keep the model's own threshold. ConfigError where fewer than two groups are large enough.
+    keep the model's own threshold. ConfigError as from `check_groups`.
     """
+    check_groups(frame, target, mitigation)
     names = np.array(name_groups(frame, mitigation.by), dtype=object)
-    counted = {"demographic_parity": np.ones(len(target), bool), "true_positive_rate_parity": target == 1,
-               "false_positive_rate_parity": target == 0}[mitigation.parity]  # fmt: skip
-    large = [g for g in sorted(set(names) - {""}) if _is_large_enough(names == g, target, counted)]
-    if len(large) < 2:
-        raise ConfigError(
-            f"train.mitigation.by: fewer than two groups of {', '.join(map(repr, mitigation.by))} have {FEWEST_ROWS} "
-            f"calibration rows, and {FEWEST_OF_A_CLASS} of each class; found {len(large)}. More rows are needed, or a "
-            "larger split.calibration."
-        )
+    counted = _find_counted(target, mitigation)
+    large = _list_large(names, target, counted)
     used = np.isin(names, large)
     given = np.clip(np.asarray(estimator.predict_proba(frame), np.float64)[:, 1], NEAR, 1 - NEAR)
     rates = _find_rates(given[used], target[used], names[used], counted[used], mitigation, threshold)
@@ -130,6 +134,17 @@ class _Given(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
+
+
+def _find_counted(target: NDArray[Any], mitigation: Mitigation) -> NDArray[np.bool_]:
+    """The rows (n,) that the rate is one of."""
+    if mitigation.parity == "demographic_parity":
+        return np.ones(len(target), bool)
+    return np.asarray(target == (1 if mitigation.parity == "true_positive_rate_parity" else 0))
+
+
+def _list_large(names: NDArray[np.object_], target: NDArray[Any], counted: NDArray[np.bool_]) -> list[str]:
+    return [g for g in sorted(set(names) - {""}) if _is_large_enough(names == g, target, counted)]
 
 
 def _is_large_enough(own: NDArray[np.bool_], target: NDArray[Any], counted: NDArray[np.bool_]) -> bool:

@@ -32,7 +32,7 @@ def fit_model(frame: TrainingFrame, split: Split, spec: Project, trials: Sequenc
     from tasks.training.mitigation import equalise_groups
 
     train = spec.train
-    _check(frame, split, spec)
+    check_rows(frame, split, spec)
     metric = find_metric(train.metric, frame.task)
     trial, choice = choose_trial(trials, metric, find_leeway(frame, split, spec, metric))
     (candidate,) = find_candidates([trial.candidate], frame.task)
@@ -115,12 +115,14 @@ def check_task(spec: Project, task: TaskType) -> None:
         )
 
 
-def _check(frame: TrainingFrame, split: Split, spec: Project) -> None:
+def check_rows(frame: TrainingFrame, split: Split, spec: Project) -> None:
+    """ConfigError or DataError where no model of these rows can be made as the project file asks."""
     check_task(spec, frame.task)
     if spec.train.mitigation is not None:
         from tasks.training.mitigation import check_groups
 
-        check_groups(frame.frame, spec.train.mitigation)
+        held = list(split.calibration)
+        check_groups(frame.frame.iloc[held], frame.target.iloc[held].to_numpy(), spec.train.mitigation)
     if frame.task != "regression":
         found = frame.target.iloc[list(split.fit)].unique()
         if len(found) < 2:
@@ -145,6 +147,6 @@ def train_model(
     """
     from tasks.training.search import search_candidates
 
-    _check(frame, split, spec)
+    check_rows(frame, split, spec)
     found = trials or search_candidates(frame, split, spec, progress=progress)
     return fit_model(frame, split, spec, found)

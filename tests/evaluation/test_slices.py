@@ -110,5 +110,5 @@ def test_what_follows_the_share_of_positives_is_not_compared_between_slices() ->
     assert find_slice_metric(Slices(), "log_loss", "binary").name == "log_loss"
     assert find_slice_metric(Slices(metric="average_precision"), None, "binary").name == "average_precision"
     assert find_slice_metric(Slices(), None, "regression").name == "r2"
-    with pytest.raises(ConfigError, match="accuracy"):
+    with pytest.raises(ConfigError, match=r"gates\.slices\.metric: .*accuracy"):
         find_slice_metric(Slices(metric="mae"), None, "multiclass")

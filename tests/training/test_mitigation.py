@@ -112,7 +112,7 @@ def test_two_columns_and_groups_that_are_too_few() -> None:
 @pytest.mark.parametrize("values", [["x"] * ROWS, [f"p{i}" for i in range(ROWS)]])
 def test_columns_that_make_no_groups_are_refused(values: list[str]) -> None:
     with pytest.raises(ConfigError, match="groups apart"):
-        check_groups(FRAME.assign(sex=values), Mitigation(by=("sex",)))
+        check_groups(FRAME.assign(sex=values), TARGET, Mitigation(by=("sex",)))
 
 
 def test_steps_of_a_calibration_are_decided_alike() -> None:

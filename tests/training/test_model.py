@@ -19,6 +19,7 @@ from tasks.stats.prediction import predict_rows
 from tasks.training.calibration import calibrate
 from tasks.training.candidates import CANDIDATES, TRUSTED_TYPES, Setting, make_pipeline
 from tasks.training.features import plan_features
+from tasks.training.group_thresholds import GroupThresholds
 from tasks.training.model import check_task, train_model
 from tests.training.rows import make_columns, make_project, make_split, make_training
 
@@ -61,6 +62,8 @@ def test_the_reviewed_types_hold_no_more_than_is_needed() -> None:
             for method in ("sigmoid", "isotonic", "temperature") if task != "regression" else ():
                 calibrated = calibrate(estimator, frame, labels[task].to_numpy(), method)
                 seen |= set(skops.io.get_untrusted_types(data=skops.io.dumps(calibrated)))
+    moved = GroupThresholds(estimator, ["shop"], "{}", 0.5)
+    seen |= set(skops.io.get_untrusted_types(data=skops.io.dumps(moved)))
     assert seen == set(TRUSTED_TYPES)
 
 
