@@ -15,6 +15,7 @@ from tasks.config import TaskType
 from tasks.data.seen import find_unseen
 from tasks.errors import ConfigError, DataError, InfrastructureError
 from tasks.evaluation.contender import Contender
+from tasks.evaluation.fairness import name_limit
 from tasks.evaluation.gates import COMPARED, WITHDRAWN
 from tasks.ledger import Entry, Ledger
 from tasks.registry import load_version, open_registry, read_artifact
@@ -92,12 +93,13 @@ def find_opponent(workspace: Workspace) -> tuple[Served | None, str]:
 
 def withdraw_unfair(state: str, audit: Audit) -> str:
     """What the champion gate is told once the audit is there: a champion that breaks a fairness limit which the
-    challenger keeps is no bar to meet, or nothing that treats people more alike could ever replace it."""
-    own = {f"{' x '.join(f.by)} {f.metric}" for f in audit.fairness if f.finding == "fail"}
-    broken = [name for name in audit.champion_breaks if name not in own]
+    challenger is shown to keep is no bar to meet, or nothing that treats people more alike could ever replace it."""
+    kept = {name_limit(f.by, f.metric) for f in audit.fairness if f.finding == "pass"}
+    broken = [name for name in audit.champion_breaks if name in kept]
     if state != COMPARED or not broken:
         return state
-    return f"{WITHDRAWN}breaks the limit that the project file sets for {', '.join(broken)}, which this version keeps"
+    named = ", ".join(broken)
+    return f"{WITHDRAWN}breaks the limit that the project file sets for {named}, which this version is shown to keep"
 
 
 def find_forbidden(workspace: Workspace, served: Served) -> str:

@@ -210,7 +210,7 @@ def monitor_key(project: LoadedProject, batch: Batch, as_of: datetime) -> str:
 def specification(project: LoadedProject) -> str:
     """Digest of the sections that decide what a training makes, and what becomes of it."""
     spec = project.spec
-    data = spec.data.model_dump_json(exclude={"source"})
+    data = spec.data.model_dump_json(exclude={"source", "personal", "not_personal"})
     train = spec.train.model_dump_json(exclude={"plots"})
     return digest(data, spec.split.model_dump_json(), train, spec.gates.model_dump_json())
 

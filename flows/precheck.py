@@ -34,7 +34,7 @@ def check_settings(project: LoadedProject) -> None:
         except ConfigError as error:
             refusals.append(error)
     if len(refusals) == len(tasks):
-        raise refusals[0]
+        raise next((e for e in refusals if "mitigation" in str(e)), refusals[0])
 
 
 def check_kind(spec: Project, task: TaskType) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from tasks.config.values import Amount, Columns, Section, Share
+from tasks.config.values import Amount, Columns, Section, Share, parse_share
 
 
 def resolve_amount(amount: float | str, constant: float) -> float:
@@ -51,7 +51,8 @@ class Slices(Section):
     """Parts of the rows on which the model is judged by itself."""
 
     by: Columns = ()
-    """Columns whose values make slices; numbers are cut at quantiles. They need not be features."""
+    """Columns whose values make slices; numbers are cut at quantiles. They need not be features. Best are columns that
+    say who is served: within a slice of a column that the model leans on, every model ranks less well."""
     quantiles: Annotated[int, Field(ge=2, le=10)] = 4
     """Slices that a column of numbers is cut into."""
     find: Annotated[int, Field(ge=0, le=10)] = 3
@@ -61,8 +62,9 @@ class Slices(Section):
     the share of positives in a slice and so cannot be compared between slices."""
     max_drop: Amount | None = None
     """How far the metric on a slice may lie behind the champion's on the same slice or, without a champion, behind the
-    model's own on all test rows. In the metric's own units, or such as `10%` of the constant prediction's value. Leave
-    out to have slices reported only."""
+    model's own on all test rows (declared slices only; what a search finds is weaker than the whole by its nature). In
+    the metric's own units, or such as `10%` of the constant prediction's value. Leave out to have slices reported
+    only."""
     undecided: Undecided = "pass"
     """`hold` holds the release where a slice is too small to tell; else only a slice that is shown to be worse rejects
     it."""
@@ -77,9 +79,9 @@ class FairnessLimit(Section):
     """Binary: demographic_parity_ratio (min), demographic_parity_difference, equalized_odds_ratio (min),
     equalized_odds_difference, true_positive_rate_difference, calibration_difference, accuracy_difference (max).
     Multiclass: accuracy_difference. Regression: mean_error_difference, absolute_error_difference."""
-    min: Annotated[float, Field(gt=0, le=1)] | None = None
+    min: Annotated[float, BeforeValidator(parse_share), Field(gt=0, le=1)] | None = None
     """The least that a ratio may be: the lowest rate of any group over the highest."""
-    max: Annotated[float, Field(gt=0)] | None = None
+    max: Annotated[float, BeforeValidator(parse_share), Field(gt=0)] | None = None
     """The most that a difference may be; for a regression in the target's unit."""
     undecided: Undecided = "pass"
     """`hold` holds the release until every group is shown to keep the limit; else only a group that is shown to break

@@ -194,7 +194,7 @@ def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:
         elif item["type"] == "value_error":
             lines.append(f"{where}: {item['ctx']['error'] if 'ctx' in item else item['msg']}.")
         else:
-            expected = item["msg"].removeprefix("Input should be ").rstrip(".")
+            expected = item["msg"].removeprefix("Input should be ").rstrip(".").replace("a valid tuple", "a list")
             lines.append(f"{where}: expected {expected}; found {_found(item['input'])}.")
     return "\n".join(dict.fromkeys(lines))
 

@@ -40,7 +40,7 @@ class Data(Section):
     """A label counts as known this long after its row."""
     group: str | None = None
     """Rows of one group never straddle a split."""
-    exclude: tuple[str, ...] = ()
+    exclude: Columns = ()
     """Columns that are in the source and never used as features: known only after the fact, or of no meaning."""
     protected: Columns = ()
     """Columns that say which group of people a row is about, such as sex: audited for fairness, by themselves and in
@@ -247,6 +247,12 @@ class Project(Section):
             raise ValueError("split.how: time needs data.time")
         if self.split.how == "group" and self.data.group is None:
             raise ValueError("split.how: group needs data.group")
+        return self
+
+    @model_validator(mode="after")
+    def _sliced_by_something_else(self) -> Project:
+        if self.data.target in self.gates.slices.by:
+            raise ValueError(f"gates.slices.by names the target {self.data.target!r}; name other columns")
         return self
 
     @property

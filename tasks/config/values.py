@@ -68,8 +68,13 @@ Slug = Annotated[str, Field(pattern=SLUG_PATTERN)]
 
 
 def parse_columns(value: Any) -> Any:
-    """One name is a list of one; anything else is left for pydantic to judge."""
-    return (value,) if isinstance(value, str) else value
+    """One name is a list of one; anything else is left for pydantic to judge, but for a name that stands twice."""
+    names = (value,) if isinstance(value, str) else value
+    if isinstance(names, list | tuple):
+        twice = next((name for name in names if list(names).count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"column {twice!r} stands there twice; leave it once")
+    return names
 
 
 Columns = Annotated[

@@ -195,6 +195,7 @@ def _list_named(spec: Project) -> dict[str, tuple[str, ...]]:
         **named,
         "train.mitigation.by": mitigation.by if mitigation else (),
         "gates.slices.by": spec.gates.slices.by,
+        "data.exclude": data.exclude,
         "data.protected": data.protected,
         "data.known_in_time": data.known_in_time,
         "data.personal": data.personal,

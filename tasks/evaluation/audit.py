@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -20,9 +20,10 @@ from tasks.config import Project
 from tasks.config.gates import FairnessLimit, resolve_amount
 from tasks.evaluation.challenger import Positions, find_point, make_blocks
 from tasks.evaluation.contender import Contender, predict_contender, predict_like
-from tasks.evaluation.fairness import audit_groups, judge_fairness, list_rates, measure_gaps
+from tasks.evaluation.fairness import audit_groups, judge_fairness, list_rates, measure_gaps, name_limit
+from tasks.evaluation.group_tests import FEWEST_OF_A_GROUP
 from tasks.evaluation.judged_rows import JudgedRows
-from tasks.evaluation.parts import Mask, Part, cross, cut_column
+from tasks.evaluation.parts import Mask, Part, cross, cut_column, find_parts
 from tasks.evaluation.robustness import stress_model
 from tasks.evaluation.slices import Rival, find_slice_metric, judge_slices
 from tasks.evaluation.weak_parts import ValidationRows, find_weak_parts
@@ -45,6 +46,7 @@ from tasks.stats.prediction import predict_trivially
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
+MOST_CROSSED = 100  # groups of two columns, the largest ones
 PRICED = ("accuracy", "balanced_accuracy", "roc_auc")  # beside the project's metric
 Cut = tuple[tuple[Part, ...], tuple[Mask, ...]]
 
@@ -85,7 +87,9 @@ def audit_stored(
         return predict_trivially(of, rows.target.iloc[learned].to_numpy(), len(y), at, rows.task, rows.classes)
 
     def slices() -> SliceAudit:
-        declared = [p for column in spec.gates.slices.by for p in cut_column(known[column], column, quantiles)]
+        declared = [
+            p for column in spec.gates.slices.by for p in cut_column(known[column], column, quantiles, column in hidden)
+        ]
         return judge_slices(
             test,
             prediction,
@@ -101,11 +105,12 @@ def audit_stored(
         )
 
     quantiles = spec.gates.slices.quantiles
+    hidden = _find_hidden(known, sorted(spec.audited), spec)
     rival = _find_rival(champion, champion_unseen, frame, rows, spec)
     rates = list_rates(y, prediction, at, rows.task)
 
     def groups() -> tuple[tuple[GroupAudit, ...], tuple[FairnessResult, ...], tuple[str, ...]]:
-        cuts = _cut_groups(known, frame, spec)
+        cuts = _cut_groups(known, frame, spec, hidden)
         audits = tuple(audit_groups(rates, *cut, by, test.blocks, rows.task) for by, cut in cuts.items())
         judged = judge_fairness(rates, spec.gates.fairness, cuts, test.blocks, rows.task, at_level)
         broken: tuple[str, ...] = ()
@@ -113,7 +118,7 @@ def audit_stored(
             theirs = list_rates(y, rival.prediction, rival.at, rows.task)
             theirs = {name: replace(rate, among=rate.among & rival.unseen) for name, rate in theirs.items()}
             beside = judge_fairness(theirs, spec.gates.fairness, cuts, test.blocks, rows.task, at_level)
-            broken = tuple(f"{' x '.join(f.by)} {f.metric}" for f in beside if f.finding == "fail")
+            broken = tuple(name_limit(f.by, f.metric) for f in beside if f.finding == "fail")
         return audits, judged, broken
 
     def stressed() -> RobustnessAudit:
@@ -149,16 +154,17 @@ def audit_stored(
 
 def search_weak_parts(
     rows: TrainingFrame, found: ValidationRows, threshold: float | None, spec: Project
-) -> tuple[Part, ...]:
-    """The weakest parts of the validation rows, by one or two of the columns that are features or audited."""
+) -> tuple[tuple[Part, ...], str]:
+    """The weakest parts of the validation rows, by one or two of the columns that are features or audited; and why
+    there are none where the search failed."""
     asked, task = spec.gates.slices, rows.task
     columns = [c for c in rows.frame.columns if c in rows.features or c in spec.audited]
     at = find_point(threshold, spec)
     y, frame = rows.target.iloc[found.positions].to_numpy(), rows.frame.iloc[found.positions]
-    hidden = find_personal(frame[columns], stated=spec.data.personal, cleared=spec.data.not_personal)
-    columns = [c for c in columns if c not in hidden]  # what a slice is called stands on pages
+    hidden = _find_hidden(frame, columns, spec)
+    columns = [c for c in columns if c not in hidden]
     metric = find_slice_metric(asked, spec.train.metric, task)
-    parts, _ = _attempt(
+    parts, why = _attempt(
         "search for weak parts",
         lambda: find_weak_parts(
             y,
@@ -174,7 +180,7 @@ def search_weak_parts(
             spec.train.seed,
         ),
     )
-    return parts or ()
+    return parts or (), why
 
 
 def read_parts(recorded: Sequence[Any]) -> tuple[Part, ...]:
@@ -196,18 +202,36 @@ def _attempt(what: str, make: Callable[[], R]) -> tuple[R | None, str]:
         return None, f"it could not be audited: {said}"
 
 
-def _cut_groups(known: pd.DataFrame, frame: pd.DataFrame, spec: Project) -> dict[tuple[str, ...], Cut]:
-    """The groups of each protected column, of each pair of them, and of what else a limit names."""
+def _find_hidden(frame: pd.DataFrame, columns: Sequence[str], spec: Project) -> frozenset[str]:
+    """Columns of personal data: what a part is called stands on pages and in the ledger."""
+    return frozenset(find_personal(frame[list(columns)], stated=spec.data.personal, cleared=spec.data.not_personal))
+
+
+def _cut_groups(
+    known: pd.DataFrame,
+    frame: pd.DataFrame,
+    spec: Project,
+    hidden: Collection[str],
+    only: tuple[str, ...] | None = None,
+) -> dict[tuple[str, ...], Cut]:
+    """The groups of each protected column, of each pair of them, and of what else a limit names; or `only` those."""
     quantiles = spec.gates.slices.quantiles
-    single = {column: cut_column(known[column], column, quantiles) for column in spec.data.protected}
-    names = list(spec.data.protected)
+    names = [column for column in spec.data.protected if only is None or column in only]
+    single = {column: cut_column(known[column], column, quantiles, column in hidden) for column in names}
+    masks = {column: find_parts(parts, frame) for column, parts in single.items()}
     wanted: list[tuple[str, ...]] = [(name,) for name in names]
     wanted += itertools.combinations(names, 2)
     wanted += [limit.by for limit in spec.gates.fairness if limit.by not in wanted]
     cuts: dict[tuple[str, ...], Cut] = {}
-    for by in wanted:
-        parts = single[by[0]] if len(by) == 1 else cross(single[by[0]], single[by[1]])
-        cuts[by] = (parts, tuple(p.find(frame) for p in parts))
+    for by in wanted if only is None else [only]:
+        if len(by) == 1:
+            cuts[by] = (single[by[0]], tuple(masks[by[0]]))
+            continue
+        crossed = zip(cross(single[by[0]], single[by[1]]), itertools.product(masks[by[0]], masks[by[1]]), strict=True)
+        both = [(part, one & other) for part, (one, other) in crossed]
+        both = sorted((b for b in both if b[1].any()), key=lambda b: -int(b[1].sum()))[:MOST_CROSSED]
+        both.sort(key=lambda b: b[0].name)
+        cuts[by] = (tuple(part for part, _ in both), tuple(mask for _, mask in both))
     return cuts
 
 
@@ -234,7 +258,8 @@ def _price(
     names = list(dict.fromkeys([chosen.name, *PRICED]))
     metrics = [find_metric(name, rows.task) for name in names]
     own = [{m.name: m.compute(test.y, p, at) for m in metrics} for p in (before, prediction)]
-    masks = [m for m in _cut_groups(known, frame, spec)[spec.train.mitigation.by][1] if m.sum() >= 20]
+    by = spec.train.mitigation.by
+    masks = [m for m in _cut_groups(known, frame, spec, (), by)[by][1] if m.sum() >= FEWEST_OF_A_GROUP]
     gaps = [measure_gaps(list_rates(test.y, p, at, rows.task), masks, rows.task) for p in (before, prediction)]
     lost = test.compare(chosen, test.replicate(chosen, before, at), test.replicate(chosen, prediction, at),
                         "mitigated", 0.0, 0.0, spec.gates.champion.confidence)  # fmt: skip
@@ -273,8 +298,8 @@ def audit_challenger(
     confidence: float | None = None,
 ) -> Audit:
     """A challenger that was just fitted, on its test rows; see `audit_stored`."""
-    found = () if validation is None else search_weak_parts(rows, validation, model.threshold, spec)
-    return audit_stored(
+    found, why = ((), "") if validation is None else search_weak_parts(rows, validation, model.threshold, spec)
+    audit = audit_stored(
         Contender.of(model),
         rows,
         split.test,
@@ -288,3 +313,4 @@ def audit_challenger(
         found=found,
         stress=True,
     )
+    return replace(audit, slices=replace(audit.slices, problem=f"weak parts: {why}")) if why else audit

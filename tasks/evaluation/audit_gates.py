@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 
 from tasks.config.gates import FairnessLimit, Robustness, Slices
+from tasks.evaluation.fairness import name_limit
 from tasks.evaluation.gates import leave_open
 from tasks.evaluation.sentences import capitalise, find_title, write_number, write_percent
 from tasks.results import (
@@ -33,7 +34,7 @@ _RATES = {
 
 def name_fairness(limit: FairnessLimit) -> str:
     """How the gate of a fairness limit is called, such as "fairness sex demographic_parity_ratio"."""
-    return f"fairness {' x '.join(limit.by)} {limit.metric}"
+    return f"fairness {name_limit(limit.by, limit.metric)}"
 
 
 def judge_slices_gate(audit: Audit | None, asked: Slices) -> GateResult:

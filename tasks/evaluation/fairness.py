@@ -1,7 +1,7 @@
 """What groups of people get from a model, and whether that differs by more than a stated limit.
 
-The usual measures over all groups are fairlearn's. What decides is every pair of groups by itself: a rate against
-another by the tests of `stats.proportions` (means by jackknife-t), Holm-corrected over all pairs, rates and limits of
+The usual measures over all groups are those of fairlearn. What decides is every pair of groups by itself: a rate
+against another by the tests of `stats.proportions` (means by jackknife-t), Holm-corrected over all pairs, rates and limits of
 the project file. A measure over all groups is the worst pair, so it is broken where a pair is shown to break it; the
 worst of many pairs as it happens to look says little, and the percentile bootstrap of it calls fair models unfair.
 """
@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from tasks.config.gates import FairnessLimit
 from tasks.errors import ConfigError
@@ -65,6 +64,11 @@ MEASURES: dict[str, Measure] = {
         Measure("absolute_error_difference", ("regression",), "difference", ("absolute_error",)),
     )
 }
+
+
+def name_limit(by: Sequence[str], metric: str) -> str:
+    """How a limit is called, such as "sex x race demographic_parity_ratio"."""
+    return f"{' x '.join(by)} {metric}"
 
 
 def check_fairness(limits: Sequence[FairnessLimit], task: TaskType) -> None:
@@ -124,42 +128,32 @@ def audit_groups(
             continue
         tallies = {name: tally_rate(rate, mask, blocks) for name, rate in rates.items()}
         own = {name: find_interval(t, confidence) for name, t in tallies.items() if t.rows}
-        groups.append(GroupRates(part.name, int(mask.sum()), own, is_too_small(tally_everyone(mask, blocks))))
+        small = is_too_small(tally_everyone(mask, blocks))
+        groups.append(GroupRates(part.name, int(mask.sum()), {} if small else own, small))  # few rows tell of persons
     large = [m for g, m in zip(groups, (m for m in masks if m.any()), strict=True) if not g.too_small]
     return GroupAudit(by, tuple(groups), measure_gaps(rates, large, task))
 
 
 def measure_gaps(rates: Mapping[str, Rate], masks: Sequence[Mask], task: TaskType) -> dict[str, float]:
-    """Each measure of the task that these rates make, over these groups, by fairlearn's MetricFrame; nan with fewer
-    than two groups."""
+    """Each measure of the task that these rates make, over these groups, as fairlearn has it (a test holds them
+    together); nan with fewer than two groups, or where a group has no row that a rate is of."""
     fitting = [m for m in MEASURES.values() if task in m.tasks]
     if len(masks) < 2:
         return {m.name: math.nan for m in fitting}
-    from fairlearn.metrics import MetricFrame
-
-    label = np.full(len(masks[0]), -1)
-    for number, mask in enumerate(masks):
-        label[mask] = number
     found: dict[str, dict[Kind, float]] = {}
     for name, rate in rates.items():
-        rows = rate.among & (label >= 0)
-        if len(np.unique(label[rows])) < len(masks):
-            found[name] = {"ratio": math.nan, "difference": math.nan}
-            continue
-        expected = np.zeros(len(label)) if rate.expected is None else rate.expected
-        frame = MetricFrame(
-            metrics=lambda values, taken_off: float(np.mean(values - taken_off)),
-            y_true=rate.values[rows],
-            y_pred=expected[rows],
-            sensitive_features=pd.Series(label[rows], name="group"),
-        )
-        ratio = float(frame.ratio(method="between_groups")) if rate.is_share and rate.expected is None else math.nan
-        found[name] = {"ratio": ratio, "difference": float(frame.difference(method="between_groups"))}
+        values = rate.values if rate.expected is None else rate.values - rate.expected
+        counted = [rate.among & group for group in masks]
+        means = np.array([values[rows].mean() if rows.any() else math.nan for rows in counted])
+        ratio = math.nan
+        if rate.is_share and rate.expected is None and means.max() > 0:
+            ratio = float(means.min() / means.max())
+        found[name] = {"ratio": ratio, "difference": float(means.max() - means.min())}
     gaps = {}
     for measure in fitting:
         if all(name in found for name in measure.rates):
-            values = [found[name][measure.kind] for name in measure.rates]
-            gaps[measure.name] = min(values) if measure.kind == "ratio" else max(values)
+            worst = min if measure.kind == "ratio" else max
+            gaps[measure.name] = worst(found[name][measure.kind] for name in measure.rates)
     return gaps
 
 
@@ -174,13 +168,12 @@ def judge_fairness(
     """Every stated limit; `groups` gives for each `by` the parts and their rows. `confidence` is that of all of them
     together: a model that keeps every limit is failed on any by chance at most as often."""
     asked, holm = compare_groups(rates, limits, groups, blocks, confidence)
-    error = design_level(confidence)
     results, start = [], 0
     for limit, one in zip(limits, asked, strict=True):
         end = start + len(one.p_values)
         needed = {name: rates[name] for name in MEASURES[limit.metric].rates}
         gap = measure_gaps(needed, one.large, task)[limit.metric]
-        results.append(_conclude(limit, one, holm.failed[start:end], holm.level[start:end], error, gap))
+        results.append(_conclude(limit, one, holm.failed[start:end], holm.level[start:end], gap))
         start = end
     return tuple(results)
 
@@ -219,6 +212,7 @@ def _compare_all(
     names: list[tuple[str, str, str]] = []
     small: dict[str, None] = {}
     present = [(part, mask) for part, mask in zip(parts, masks, strict=True) if mask.any()]
+    small |= {part.name: None for part, mask in zip(parts, masks, strict=True) if part.is_named and not mask.any()}
     for name in measure.rates:
         tallies = [(part.name, tally_rate(rates[name], mask, blocks)) for part, mask in present]
         small |= {group: None for group, tally in tallies if is_too_small(tally)}
@@ -241,14 +235,12 @@ def _compare_all(
     )
 
 
-def _conclude(
-    limit: FairnessLimit, asked: Asked, failed: Mask, level: Array, error: float, gap: float
-) -> FairnessResult:
+def _conclude(limit: FairnessLimit, asked: Asked, failed: Mask, level: Array, gap: float) -> FairnessResult:
     kind, held_to = MEASURES[limit.metric].kind, limit.stated
     if asked.tests is None:
-        few = "fewer than two groups are large enough to be compared"
+        few = f"fewer than two groups by {' and '.join(limit.by)} are large enough to be compared"
         return FairnessResult(limit.by, limit.metric, kind, held_to, gap, "too small", (), asked.too_small, 0, few)
-    kept = asked.tests.test_kept() < error  # to pass, all have to: nothing is corrected
+    kept = asked.tests.test_kept() < level  # held to the level of the bounds that are shown
     findings: list[Finding] = [
         "fail" if bad else "pass" if good else "undecided" for bad, good in zip(failed, kept, strict=True)
     ]

@@ -21,6 +21,7 @@ from tasks.stats.proportions import RatePairs, find_rate_interval
 
 Kind = Literal["ratio", "difference"]
 FEWEST_OF_A_GROUP = 20  # rows that a rate is of; nothing is said of a group with fewer
+FEWEST_OF_A_MEAN = 50  # the same for means, whose errors may be skewed
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,11 @@ class Tally:
     floor: float  # of the inflation: below 1 where rows are told apart by what is expected of them
     is_share: bool
     ordered: bool
+    variance: float = 0.0  # of its values
 
 
 def tally_rate(rate: Rate, mask: Mask, blocks: Blocks) -> Tally:
+    """A rate of the rows that `mask` (n,) marks."""
     rows = rate.among & mask
     count = int(rows.sum())
     if not count:
@@ -64,7 +67,9 @@ def tally_rate(rate: Rate, mask: Mask, blocks: Blocks) -> Tally:
         given = np.clip(rate.expected[rows], 0.0, 1.0)
         expected = float(given.mean())
         spread = mean * (1 - mean)
-        floor = float(np.mean(given * (1 - given)) / spread) if spread > 0 else 1.0
+        # What the model says of its own uncertainty, or what is seen of it where the model is too sure.
+        own = max(float(np.mean(given * (1 - given))), float(np.var(values - given)))
+        floor = own / spread if spread > 0 else 1.0
         off = values - given - (mean - expected)
     away: NDArray[np.float64] = np.empty(0)
     effective = math.inf
@@ -72,15 +77,21 @@ def tally_rate(rate: Rate, mask: Mask, blocks: Blocks) -> Tally:
         away = np.asarray(np.bincount(blocks.of_row[rows], off / count, blocks.count), np.float64)
         effective = count_effective(blocks.take(rows))
     ordered = blocks.ordered
-    return Tally(count, float(values.sum()), mean, expected, away, effective, min(floor, 1.0), rate.is_share, ordered)
+    total, variance = float(values.sum()), float(values.var())
+    return Tally(count, total, mean, expected, away, effective, floor, rate.is_share, ordered, variance)
 
 
 def tally_everyone(mask: Mask, blocks: Blocks) -> Tally:
+    """The rows that `mask` (n,) marks, whatever the rate."""
     return tally_rate(Rate("rows", np.ones(len(mask)), np.ones(len(mask), bool), True), mask, blocks)
 
 
 def is_too_small(tally: Tally) -> bool:
-    return tally.rows < FEWEST_OF_A_GROUP or tally.effective < MIN_EFFECTIVE_BLOCKS - 1e-9
+    """Whether nothing can be said of it."""
+    return (
+        tally.rows < (FEWEST_OF_A_GROUP if tally.is_share else FEWEST_OF_A_MEAN)
+        or tally.effective < MIN_EFFECTIVE_BLOCKS - 1e-9
+    )
 
 
 def find_interval(tally: Tally, confidence: float) -> tuple[float, float, float]:
@@ -129,16 +140,19 @@ class ShareTests:
         return cls(RatePairs(*(np.asarray(c, np.float64) for c in columns)), kind, limit)
 
     def test_broken(self) -> Array:
-        """p-values of keeping the limit: small where it is shown to be broken."""
+        """p-values of keeping the limit: small where it is shown to be broken, 1 where too few days can tell."""
         if self.kind == "ratio":
-            return self.pairs.test_below("ratio", self.limit)
-        return self.pairs.test_above("difference", self.limit)
+            return self._told(self.pairs.test_below("ratio", self.limit))
+        return self._told(self.pairs.test_above("difference", self.limit))
 
     def test_kept(self) -> Array:
         """p-values of breaking the limit: small where it is shown to be kept."""
         if self.kind == "ratio":
-            return self.pairs.test_above("ratio", self.limit)
-        return self.pairs.test_below("difference", self.limit)
+            return self._told(self.pairs.test_above("ratio", self.limit))
+        return self._told(self.pairs.test_below("difference", self.limit))
+
+    def _told(self, p_values: Array) -> Array:
+        return np.where(self.pairs.degrees + 1 < MIN_EFFECTIVE_BLOCKS - 1e-9, 1.0, p_values)
 
     def values(self) -> Array:
         return self.pairs.value(self.kind)
@@ -156,12 +170,16 @@ class MeanTests:
 
     @classmethod
     def of(cls, pairs: Sequence[tuple[Tally, Tally]], kind: Kind, limit: float) -> MeanTests:
-        gaps = [
-            Estimate(
-                one.mean - two.mean, *_spread(_contrast(one, two, 1.0), min(one.effective, two.effective), one.ordered)
-            )
-            for one, two in pairs
-        ]
+        # A small group that happens to lack the large errors looks surer than it is: it is given at least the spread
+        # that all groups have together.
+        tallies = {id(t): t for pair in pairs for t in pair}.values()
+        pooled = sum(t.variance * t.rows for t in tallies) / sum(t.rows for t in tallies)
+        gaps = []
+        for one, two in pairs:
+            effective = min(one.effective, two.effective)
+            error, degrees = _spread(_contrast(one, two, 1.0), effective, one.ordered)
+            least = math.sqrt(pooled * (1 / one.rows + 1 / two.rows))
+            gaps.append(Estimate(one.mean - two.mean, max(error, least), degrees))
         return cls(tuple(gaps), limit)
 
     def test_broken(self) -> Array:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,26 +28,38 @@ class Part:
 
     name: str
     conditions: tuple[Condition, ...]
+    hidden: bool = False  # its values may not be shown or recorded
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it is one that the learned rows had: a value or a range of numbers, and no rest."""
+        return not any(c.missing or (c.value is None and c.low is None and c.high is None) for c in self.conditions)
 
     def find(self, frame: pd.DataFrame) -> Mask:
         """Which of the rows (n,) it holds."""
-        met = np.ones(len(frame), bool)
-        for condition in self.conditions:
-            met &= meets(condition, frame[condition.column])
-        return met
+        return find_parts([self], frame)[0]
 
     def joined(self, other: Part) -> Part:
         """The rows that both hold."""
-        return Part(f"{self.name} and {other.name}", (*self.conditions, *other.conditions))
+        hidden = self.hidden or other.hidden
+        return Part(f"{self.name} and {other.name}", (*self.conditions, *other.conditions), hidden)
 
 
-def cut_column(learned: pd.Series[Any], column: str, quantiles: int) -> tuple[Part, ...]:
+def cut_column(learned: pd.Series[Any], column: str, quantiles: int, hide: bool = False) -> tuple[Part, ...]:
     """The parts that a column cuts rows into, read off the rows that a model learned from (n,).
 
     Numbers and times are cut at quantiles where they take more than FEW_NUMBERS values; else each value is a part, the
-    commonest MOST_VALUES that FEWEST_ROWS have, then all others. Rows without a value are a part where there are any.
+    commonest MOST_VALUES that FEWEST_ROWS have. All other values, also those that come later, and rows without a value
+    are parts too, so that no row is in none. With `hide` parts are called by number, and not by their values.
     """
-    missing = (Part(f"{column} is missing", (Condition(column, missing=True),)),) if learned.isna().any() else ()
+    parts = _cut(learned, column, quantiles)
+    return (
+        tuple(replace(p, name=f"{column}: group {i}", hidden=True) for i, p in enumerate(parts, 1)) if hide else parts
+    )
+
+
+def _cut(learned: pd.Series[Any], column: str, quantiles: int) -> tuple[Part, ...]:
+    missing = (Part(f"{column} is missing", (Condition(column, missing=True),)),)
     numbers = read_numbers(learned)
     if numbers is not None:
         known = numbers[np.isfinite(numbers)]
@@ -57,7 +70,7 @@ def cut_column(learned: pd.Series[Any], column: str, quantiles: int) -> tuple[Pa
     named = counts.index[counts >= FEWEST_ROWS].tolist()[:MOST_VALUES]
     values = tuple(Part(f"{column} = {value}", (Condition(column, value=value),)) for value in sorted(named))
     others = Part(f"{column}: {OTHERS}", (Condition(column, others=tuple(sorted(named))),))
-    return (*values, *((others,) if len(named) < len(counts) else ()), *missing)
+    return (*values, others, *missing)
 
 
 def cross(one: Sequence[Part], other: Sequence[Part]) -> tuple[Part, ...]:
@@ -65,19 +78,51 @@ def cross(one: Sequence[Part], other: Sequence[Part]) -> tuple[Part, ...]:
     return tuple(a.joined(b) for a in one for b in other)
 
 
-def meets(condition: Condition, values: pd.Series[Any]) -> Mask:
-    """Which values (n,) meet a condition."""
-    if condition.missing:
-        return np.asarray(values.isna())
-    if condition.value is not None:
-        return np.asarray(as_text(values) == condition.value, bool)
-    if condition.low is not None or condition.high is not None:
-        numbers = read_numbers(values)
-        if numbers is None:
-            return np.zeros(len(values), bool)
-        above = np.ones(len(values), bool) if condition.low is None else numbers > condition.low
-        return above & (~np.isnan(numbers) if condition.high is None else numbers <= condition.high)
-    return np.asarray(~values.isna() & ~pd.Series(as_text(values)).isin(condition.others).to_numpy())
+def find_parts(parts: Sequence[Part], frame: pd.DataFrame) -> list[Mask]:
+    """Which of the rows (n,) each of the parts holds; every column is read once."""
+    read: dict[str, _Values] = {}
+    found = []
+    for part in parts:
+        met = np.ones(len(frame), bool)
+        for condition in part.conditions:
+            if condition.column not in read:
+                read[condition.column] = _Values(frame[condition.column])
+            met &= read[condition.column].meets(condition)
+        found.append(met)
+    return found
+
+
+class _Values:
+    """A column's values as conditions ask for them: as numbers, and as codes of their texts."""
+
+    def __init__(self, values: pd.Series[Any]) -> None:
+        self._values = values
+        self._missing = np.asarray(values.isna())
+
+    @cached_property
+    def _numbers(self) -> NDArray[np.float64] | None:
+        return read_numbers(self._values)
+
+    @cached_property
+    def _texts(self) -> tuple[NDArray[np.int64], dict[Any, int]]:
+        codes, distinct = pd.factorize(as_text(self._values))
+        return codes.astype(np.int64), {text: code for code, text in enumerate(distinct)}
+
+    def meets(self, condition: Condition) -> Mask:
+        """Which values (n,) meet a condition."""
+        if condition.missing:
+            return self._missing
+        if condition.low is not None or condition.high is not None:
+            numbers = self._numbers
+            if numbers is None:
+                return np.zeros(len(self._missing), bool)
+            above = np.ones(len(numbers), bool) if condition.low is None else numbers > condition.low
+            return above & (~np.isnan(numbers) if condition.high is None else numbers <= condition.high)
+        codes, known = self._texts
+        if condition.value is not None:
+            return np.asarray(codes == known.get(condition.value, -2))
+        named = [known[text] for text in condition.others if text in known]
+        return ~self._missing & ~np.isin(codes, named)
 
 
 def read_numbers(values: pd.Series[Any]) -> NDArray[np.float64] | None:

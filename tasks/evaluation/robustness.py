@@ -97,7 +97,7 @@ def stress_model(
     failed[held], level[held] = holm.failed, holm.level
     steps = tuple(
         Perturbation(t.kind, t.column, t.amount, o.value, o.fall.value, *o.fall.bounds(float(level[i])), t.limit,
-                     _find(t, o, bool(failed[i]), error), o.problem)
+                     _find(t, o, bool(failed[i]), float(level[i])), o.problem)
         for i, (t, o) in enumerate(zip(trials, outcomes, strict=True))
     )  # fmt: skip
     lost = [(str(t.column), o) for t, o in zip(trials, outcomes, strict=True) if t.kind == "lost"]
@@ -131,14 +131,14 @@ def _predict(
     return rows.replicate(metric, prediction, at), ""
 
 
-def _find(trial: _Trial, outcome: _Outcome, failed: bool, error: float) -> Finding:
+def _find(trial: _Trial, outcome: _Outcome, failed: bool, level: float) -> Finding:
     if failed or outcome.problem:  # a model that breaks on such rows is not sound, whatever it is worth on others
         return "fail"
     if trial.limit is None:
         return "reported"
     if not outcome.fall.told:
         return "too small"
-    return "pass" if outcome.fall.bounds(error)[1] <= trial.limit else "undecided"
+    return "pass" if outcome.fall.bounds(level)[1] <= trial.limit else "undecided"
 
 
 def _perturb(sample: pd.DataFrame, trial: _Trial, rng: np.random.Generator) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tasks.config.gates import Slices, resolve_amount
 from tasks.errors import ConfigError
 from tasks.evaluation.judged_rows import JudgedRows
-from tasks.evaluation.parts import Part
+from tasks.evaluation.parts import Part, find_parts
 from tasks.results import Finding, SliceAudit, SliceResult
 from tasks.stats.comparison import design_level
 from tasks.stats.intervals import (
@@ -29,6 +29,7 @@ from tasks.stats.intervals import (
     count_effective,
     needs_each_class,
 )
+from tasks.stats.measures import mean_of, squared
 from tasks.stats.metrics import METRICS, Array, Metric, OperatingPoint, TaskType, find_metric
 from tasks.stats.multiplicity import step_down
 
@@ -63,6 +64,15 @@ def find_slice_metric(slices: Slices, metric: str | None, task: TaskType) -> Met
     return find_metric(_COMPARABLE.get(chosen.name, chosen.name), task)
 
 
+def settle_metric(metric: Metric, y: Array) -> Metric:
+    """The metric as it can be compared between slices: R2 against the spread of all rows `y` (n,), since against its
+    own a slice that has little of it looks bad whatever the model."""
+    spread = float(np.var(y)) if metric.name == "r2" else 0.0
+    if not spread > 0:
+        return metric
+    return replace(metric, measure=mean_of(squared, lambda mean: 1 - mean / spread))
+
+
 def judge_slices(
     test: JudgedRows,
     prediction: Array,
@@ -81,6 +91,7 @@ def judge_slices(
     `constant` (n,) or (n, classes) is the constant prediction, which a limit in per cent is one of. `confidence` is
     that of all slices together.
     """
+    metric = settle_metric(metric, test.y)
     keep = np.ones(len(test.y), bool) if rival is None else rival.unseen
     rows, own, part_frame = test.take(keep), prediction[keep], frame[keep]
     limit = None
@@ -88,11 +99,18 @@ def judge_slices(
         limit = resolve_amount(slices.max_drop, metric.compute(rows.y, constant[keep], at))
     whole = rows.replicate(metric, own, at)
     theirs = None if rival is None else (rival.prediction[keep], rival.at)
-    cut = [(part, part.find(part_frame), part in found) for part in (*declared, *found)]
-    cut = [one for one in cut if one[1].any()]
+    searched = [part for part in found if part.conditions not in [p.conditions for p in declared]]
+    parts = [*((part, False) for part in declared), *((part, True) for part in searched)]
+    masks = find_parts([part for part, _ in parts], part_frame)
+    cut = [(part, inside, is_found) for (part, is_found), inside in zip(parts, masks, strict=True)
+           if inside.any() or (part.is_named and not is_found)]  # fmt: skip
     insides = [inside for _, inside, _ in cut]
     drops = [_measure_drop(rows, metric, own, at, inside, whole, theirs) for inside in insides]
-    against = [d.by.test_above(limit) if limit is not None else math.nan for d in drops]
+    # Against all rows, what was searched for is weaker by its nature: it is shown, and blamed on nobody.
+    held = [limit is not None and not (is_found and rival is None) for _, _, is_found in cut]
+    against = [
+        d.by.test_above(limit) if h and limit is not None else math.nan for d, h in zip(drops, held, strict=True)
+    ]
     told = np.array([not math.isnan(p) for p in against], bool)
     error = design_level(confidence)
     holm = step_down(np.array(against, np.float64)[told], error)
@@ -100,15 +118,15 @@ def judge_slices(
     failed = np.zeros(len(drops), bool)
     level[told], failed[told] = holm.level, holm.failed
     results = []
-    for number, ((part, _, searched), drop) in enumerate(zip(cut, drops, strict=True)):
+    for number, ((part, _, is_found), drop) in enumerate(zip(cut, drops, strict=True)):
         inside = insides[number]
         low, high = drop.by.bounds(float(level[number]))
-        finding = _find(drop, limit, bool(failed[number]), error)
+        finding = _find(drop, limit if held[number] else None, bool(failed[number]), high)
         results.append(
             SliceResult(
                 name=part.name,
-                conditions=part.conditions,
-                found=searched,
+                conditions=() if part.hidden else part.conditions,
+                found=is_found,
                 rows=drop.rows,
                 metric=rows.take(inside).judge(metric, own[inside], at),
                 other=drop.other,
@@ -179,15 +197,14 @@ def _is_large_enough(rows: JudgedRows, inside: NDArray[np.bool_], by_class: bool
     return effective >= MIN_EFFECTIVE_BLOCKS - 1e-9
 
 
-def _find(drop: _Drop, limit: float | None, failed: bool, error: float) -> Finding:
+def _find(drop: _Drop, limit: float | None, failed: bool, high: float) -> Finding:
     if not drop.by.told:
         return "too small"
     if limit is None or not math.isfinite(limit):
         return "reported"
     if failed:
         return "fail"
-    # To pass, all have to: no correction is needed for that.
-    return "pass" if drop.by.bounds(error)[1] <= limit else "undecided"
+    return "pass" if high <= limit else "undecided"
 
 
 def _against(rival: Rival | None) -> Literal["champion", "all test rows"]:

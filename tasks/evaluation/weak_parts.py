@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.evaluation.parts import Mask, Part, cut_column
+from tasks.evaluation.parts import Mask, Part, cut_column, find_parts
+from tasks.evaluation.slices import settle_metric
 from tasks.stats.intervals import Blocks, Estimate, Replicates, count_effective
 from tasks.stats.metrics import Array, Metric, OperatingPoint, TaskType
 
@@ -75,8 +76,10 @@ def find_weak_parts(
         kept = np.sort(rng.choice(len(y), MAX_ROWS, replace=False))
         y, prediction, frame = y[kept], prediction[kept], frame.iloc[kept]
         blocks = blocks.take(np.isin(np.arange(len(blocks.of_row)), kept))
+    metric = settle_metric(metric, y)
     whole = metric.compute(y, prediction, at)
-    cuts = {c: [(p, p.find(frame)) for p in cut_column(frame[c], c, quantiles)] for c in columns}
+    parts = {c: cut_column(frame[c], c, quantiles) for c in columns}
+    cuts = {c: list(zip(cut, find_parts(cut, frame), strict=True)) for c, cut in parts.items()}
 
     def weigh(part: Part, inside: Mask) -> Iterator[_Candidate]:
         if _is_large_enough(y[inside], len(y), task):

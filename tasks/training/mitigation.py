@@ -28,6 +28,7 @@ from tasks.training.group_thresholds import NEAR, GroupThresholds, name_groups
 Floats = NDArray[np.float64]
 FEWEST_ROWS = 50  # calibration rows of a group, and FEWEST_OF_A_CLASS of those that its rate is one of
 FEWEST_OF_A_CLASS = 20
+FEWEST_NAMED = 20
 _MOST_GROUPS = 50
 
 
@@ -90,7 +91,7 @@ def equalise_groups(
         "parity": mitigation.parity,
         "strength": mitigation.strength,
         "groups": record,
-        "left": [json.loads(group) for group in left],
+        "left": [json.loads(g) for g in left if (names == g).sum() >= FEWEST_NAMED],  # a rarer one may name a person
     }
     return Repair(made, done)
 

@@ -43,14 +43,14 @@ def test_each_row_is_in_one_part(name: str) -> None:
 def test_numbers_are_cut_at_quantiles_of_the_rows_that_were_learned_from() -> None:
     parts = cut_column(pd.Series(np.arange(100.0)), "age", 4)
     assert [p.name for p in parts] == [
-        "age up to 24", "age above 24 up to 49", "age above 49 up to 74", "age above 74",
+        "age up to 24", "age above 24 up to 49", "age above 49 up to 74", "age above 74", "age is missing",
     ]  # fmt: skip
     assert parts[3].find(pd.DataFrame({"age": [1e9, 74.0, np.nan]})).tolist() == [True, False, False]
 
 
 def test_a_rare_value_has_no_name() -> None:
     parts = cut_column(pd.Series(COLUMNS["rare"]), "who", 4)
-    assert [p.name for p in parts] == ["who = a", "who = b", f"who: {OTHERS}"]
+    assert [p.name for p in parts] == ["who = a", "who = b", f"who: {OTHERS}", "who is missing"]
     assert parts[2].find(pd.DataFrame({"who": ["Zaphod", "somebody new", "a"]})).tolist() == [True, True, False]
 
 
@@ -58,7 +58,20 @@ def test_a_whole_number_is_the_same_value_whatever_its_type() -> None:
     parts = cut_column(pd.Series([1, 2] * 50), "doors", 4)
     for values in ([1.0, 2.0], ["1", "2"], pd.array([1, 2], dtype="Int64")):
         frame = pd.DataFrame({"doors": values})
-        assert [p.find(frame).tolist() for p in parts] == [[True, False], [False, True]]
+        assert [p.find(frame).tolist() for p in parts[:2]] == [[True, False], [False, True]]
+
+
+def test_what_comes_later_is_in_a_part_too() -> None:
+    parts = cut_column(pd.Series(["a", "b"] * 40), "x", 4)
+    found = [p.find(pd.DataFrame({"x": ["new", None, "a"]})).tolist() for p in parts]
+    assert [row.index(True) for row in zip(*found, strict=True)] == [2, 3, 0]
+    assert [p.is_named for p in parts] == [True, True, False, False]
+
+
+def test_hidden_parts_are_called_by_number() -> None:
+    parts = cut_column(pd.Series(["kunde@mail.example", "b"] * 40), "who", 4, hide=True)
+    assert [p.name for p in parts] == [f"who: group {i}" for i in (1, 2, 3, 4)]
+    assert all(p.hidden for p in (*parts, *cross(parts, parts)))
 
 
 def test_two_columns_are_crossed() -> None:

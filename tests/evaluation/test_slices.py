@@ -84,6 +84,21 @@ def test_found_slices_join_the_family_and_are_marked() -> None:
     searched = [p.joined(p) for p in PARTS[:1]]
     audit = judge(EVEN, found=searched)
     assert [s.found for s in audit.slices].count(True) == 1
+    assert [s.finding for s in audit.slices if s.found] == ["reported"], "weaker than all rows by its nature"
+    beside = judge(SOUTH_IS_WEAK, found=searched, rival=Rival(EVEN, AT_HALF, np.ones(ROWS, bool)))
+    assert [s.finding for s in beside.slices if s.found] == ["pass"]
+    assert not [s for s in judge(EVEN, found=PARTS[:1]).slices if s.found], "what is declared is not found once more"
+
+
+def test_r2_is_held_against_the_spread_of_all_rows() -> None:
+    y = RNG.normal(size=ROWS) + 5 * (GROUP == "south")
+    prediction = y + 0.3 * RNG.normal(size=ROWS)
+    audit = judge_slices(
+        JudgedRows(y, deal_rows(ROWS, 0), "regression"), prediction, AT_HALF, FRAME, PARTS, [], Slices(max_drop=0.05),
+        METRICS["r2"], np.full(ROWS, y.mean()), 0.95,
+    )  # fmt: skip
+    assert {s.finding for s in audit.slices} <= {"pass", "too small"}
+    assert audit.slices[0].other == pytest.approx(METRICS["r2"].compute(y, prediction))
 
 
 def test_a_limit_in_per_cent_is_one_of_the_constant_predictions_metric() -> None:
@@ -99,7 +114,8 @@ def test_few_days_tell_nothing() -> None:
 
 
 def test_more_slices_widen_the_interval() -> None:
-    few, many = judge(EVEN), judge(EVEN, found=[p.joined(p) for p in PARTS] * 5)
+    rival = Rival(SOUTH_IS_WEAK, AT_HALF, np.ones(ROWS, bool))
+    few, many = judge(EVEN, rival=rival), judge(EVEN, rival=rival, found=[p.joined(p) for p in PARTS] * 5)
     assert many.slices[0].high > few.slices[0].high
     assert many.slices[0].metric == few.slices[0].metric, "what is shown for itself stays as it is"
 

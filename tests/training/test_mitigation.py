@@ -101,7 +101,7 @@ def test_a_row_without_a_group_or_of_a_new_one_keeps_the_models_own_score() -> N
 
 
 def test_two_columns_and_groups_that_are_too_few() -> None:
-    frame = FRAME.assign(race=np.where(np.arange(ROWS) < 30, "c", FRAME["race"]))
+    frame = FRAME.assign(race=np.where(np.arange(ROWS) < 70, "c", FRAME["race"]))
     found = equalise_groups(MODEL, frame, TARGET, Mitigation(by=("sex", "race")), 0.5).record
     assert [g["group"] for g in found["groups"]] == [["f", "a"], ["f", "b"], ["m", "a"], ["m", "b"]]
     assert sorted(found["left"]) == [["f", "c"], ["m", "c"]]
