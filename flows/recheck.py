@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from flows.champion import Served, find_evidence, find_forbidden, find_training, load_served, version_of
+from flows.plan import specification
 from flows.workspace import Workspace, look_at_source
 from tasks.errors import ConfigError, InfrastructureError
 from tasks.ledger import Entry
@@ -36,6 +37,7 @@ def find_overruled(workspace: Workspace, evidence: Entry, override: bool) -> lis
     """The gates that a person overrules, none where all passed; ConfigError where they may not, or did not say so."""
     name, version, argument = workspace.project.name, evidence.subject, workspace.project.argument
     if evidence.outcome == "promote" or is_withdrawn(evidence):
+        check_same_file(workspace, int(str(version)), override)
         return []
     beside = evidence.payload["compared_with"]
     again = f"was looked at again beside version {beside}, and " if evidence.step == "look" and beside else ""
@@ -49,6 +51,20 @@ def find_overruled(workspace: Workspace, evidence: Entry, override: bool) -> lis
             f"pages will say loudly: trueup promote {argument} {version} --override --reason '...'"
         )
     return find_open_gates(evidence)
+
+
+def check_same_file(workspace: Workspace, version: int, override: bool) -> None:
+    """ConfigError where the project file has asked for something else since a version was judged: a limit that was
+    stated meanwhile was never looked at. A person may overrule that too."""
+    trained = find_training(workspace, version).payload
+    if override or trained.get("specification") in (None, specification(workspace.project)):
+        return
+    argument = workspace.project.argument
+    raise ConfigError(
+        f"{workspace.project.name}: version {version} was judged by another project file: data, split, train or gates "
+        f"have changed since. Change them back, or train again: trueup train {argument}. To release it all the same: "
+        f"trueup promote {argument} {version} --override --reason '...'"
+    )
 
 
 def is_unreadable(workspace: Workspace, evidence: Entry) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 
+from tasks.config import Project
 from tasks.config.gates import FairnessLimit, Robustness, Slices
 from tasks.evaluation.fairness import name_limit
 from tasks.evaluation.gates import leave_open
@@ -15,6 +16,8 @@ from tasks.results import (
     GateResult,
     GroupComparison,
     LeakAudit,
+    LeakSign,
+    MitigationPrice,
     Perturbation,
     RobustnessAudit,
     SliceAudit,
@@ -46,10 +49,11 @@ def judge_slices_gate(audit: Audit | None, asked: Slices) -> GateResult:
         return leave_open(SLICES, "the slices were judged without the limit that gates.slices.max_drop states")
     if not found.slices:
         return leave_open(SLICES, "there is no slice; name columns in gates.slices.by", found.max_drop)
-    worst = max((s for s in found.slices if math.isfinite(s.drop)), key=lambda s: s.drop, default=None)
-    judged = [s for s in found.slices if s.finding != "too small"]
+    judged = [s for s in found.slices if s.finding not in ("too small", "reported")]
+    worst = max(judged, key=lambda s: s.drop, default=None)
     failed = sorted((s for s in judged if s.finding == "fail"), key=lambda s: s.p_value)
     open_ = [s for s in found.slices if s.finding in ("undecided", "too small")]
+    asked_of = len(judged) + sum(s.finding == "too small" for s in open_)
     evidence = {
         "metric": found.metric,
         "confidence": found.confidence,
@@ -57,6 +61,7 @@ def judge_slices_gate(audit: Audit | None, asked: Slices) -> GateResult:
         "judged": len(judged),
         "failed": [s.name for s in failed][:20],
         "against": found.against,
+        "undecided": f"{len(open_)} of {asked_of} slices" if open_ else "",
     }
     title = capitalise(find_title(found.metric))
     held_to = "the champion's there" if found.against == "champion" else "its own on all test rows"
@@ -72,7 +77,12 @@ def judge_slices_gate(audit: Audit | None, asked: Slices) -> GateResult:
     between = len(open_) - small
     rest = _tell_open(between, small)
     if worst is None or not judged:
-        return leave_open(SLICES, f"all {len(found.slices)} slices are too small to tell", found.max_drop, evidence)
+        return leave_open(
+            SLICES,
+            f"all {len(found.slices)} slices have too few rows or independent days to tell",
+            found.max_drop,
+            evidence,
+        )
     said = f"None of {_count(len(judged), 'slice')} is shown to be worse than allowed; {allowed}."
     status: Status = "inconclusive" if open_ and asked.undecided == "hold" else "pass"
     if status == "inconclusive":
@@ -92,6 +102,9 @@ def judge_fairness_gate(audit: Audit | None, limit: FairnessLimit) -> GateResult
     if not found.comparisons:
         return leave_open(name, "no two groups could be compared", limit.stated)
     worst = found.comparisons[0]
+    if not math.isfinite(worst.value):
+        why = f"no group by {' and '.join(found.by)} has a decision that counts there; train.costs moves the threshold"
+        return leave_open(name, why, limit.stated)
     evidence = {
         "measure": found.metric,
         "by": list(found.by),
@@ -100,6 +113,7 @@ def judge_fairness_gate(audit: Audit | None, limit: FairnessLimit) -> GateResult
         "rows": worst.rows,
         "over_all_groups": _or_none(found.value),
         "too_small": list(found.too_small)[:20],
+        "undecided": _tell_untold(found),
     }
     asked = f"at least {found.limit:g}" if found.kind == "ratio" else f"at most {write_number(found.limit)}"
     asked = f"{asked} is asked"
@@ -156,14 +170,14 @@ def judge_leaks_gate(found: LeakAudit | None) -> GateResult:
     """Is there no near-certain sign that test rows flatter the model?"""
     if found is None:
         return leave_open(LEAKS, "nobody looked for leaks")
-    certain = [s for s in found.signs if s.certain and not s.cleared]
+    certain = _once_per_column([s for s in found.signs if s.certain and not s.cleared])
     mild = [s for s in found.signs if not s.certain and not s.cleared]
     cleared = sum(s.cleared for s in found.signs)
     evidence = {"columns": found.columns, "rows": found.rows, "signs": len(found.signs), "cleared": cleared}
     if certain:
         said = f"The test rows flatter it, near-certainly: {certain[0].sentence}"
         named = [repr(s.column) if s.column is not None else s.kind for s in certain[1:]]
-        more = f" Also: {', '.join(dict.fromkeys(named[:_NAMED]))}." if named else ""
+        more = f" Also: {', '.join(named[:_NAMED])}." if named else ""
         return GateResult(LEAKS, "inconclusive", said + more, float(len(certain)), 0.0, evidence)
     said = f"No near-certain sign of a leak in {_count(found.columns, 'feature')}."
     if mild:
@@ -171,6 +185,17 @@ def judge_leaks_gate(found: LeakAudit | None) -> GateResult:
     if cleared:
         said += f" Cleared by the project file (data.known_in_time): {_count(cleared, 'sign')}."
     return GateResult(LEAKS, "pass", said, 0.0, 0.0, evidence)
+
+
+def tell_price(price: MitigationPrice | None, spec: Project) -> str:
+    """What treating groups more alike costs, in a sentence; empty where nothing was done."""
+    if price is None or spec.train.mitigation is None:
+        return ""
+    before, after = price.before.get(price.metric, math.nan), price.after.get(price.metric, math.nan)
+    return (
+        f"Decisions were made more alike by {' and '.join(spec.train.mitigation.by)} (train.mitigation): "
+        f"{find_title(price.metric)} is {write_number(before)} without that and {write_number(after)} with it."
+    )
 
 
 def name_step(step: Perturbation) -> str:
@@ -225,20 +250,32 @@ def _advise(found: FairnessResult) -> str:
         "demographic_parity_difference": "demographic_parity",
         "true_positive_rate_difference": "true_positive_rate_parity",
     }
-    if found.metric in repairable and found.kind:
+    if found.metric in repairable:
         by = found.by[0] if len(found.by) == 1 else f"[{', '.join(found.by)}]"
         parity = repairable[found.metric]
         more = "" if parity == "demographic_parity" else f", parity: {parity}"
-        return f"train.mitigation: {{by: {by}{more}}} makes decisions more alike, at a price that is then shown."
+        return f"`mitigation: {{by: {by}{more}}}` below `train:` makes decisions more alike, at a price that is shown."
     return "Look at what the model reads of that group: too few rows, other labels, or columns that mean another thing."
+
+
+def _once_per_column(signs: list[LeakSign]) -> list[LeakSign]:
+    """One sign of each column: its sentence carries the facts of all."""
+    return list({s.column if s.column is not None else s.kind: s for s in reversed(signs)}.values())[::-1]
+
+
+def _tell_untold(found: FairnessResult) -> str:
+    parts = [f"{_count(found.undecided, 'comparison')} open"] if found.undecided else []
+    parts += [f"{_count(len(found.too_small), 'group')} too small"] if found.too_small else []
+    return ", ".join(parts)
 
 
 def _tell_open(between: int, small: int, one: str = "slice", few: str = "slice") -> str:
     parts = []
     if between:
-        parts.append(f"{_count(between, one)} cannot be told either way")
+        more = " (more rows or days would tell; so may split.how: random)" if one == "comparison" else ""
+        parts.append(f"{_count(between, one)} cannot be told either way{more}")
     if small:
-        parts.append(f"{_count(small, few)} {'is' if small == 1 else 'are'} too small to tell")
+        parts.append(f"{_count(small, few)} {'has' if small == 1 else 'have'} too few rows or independent days to tell")
     return f" {' and '.join(parts)}." if parts else ""
 
 

@@ -1,9 +1,10 @@
 """What groups of people get from a model, and whether that differs by more than a stated limit.
 
 The usual measures over all groups are those of fairlearn. What decides is every pair of groups by itself: a rate
-against another by the tests of `stats.proportions` (means by jackknife-t), Holm-corrected over all pairs, rates and limits of
-the project file. A measure over all groups is the worst pair, so it is broken where a pair is shown to break it; the
-worst of many pairs as it happens to look says little, and the percentile bootstrap of it calls fair models unfair.
+against another by the tests of `stats.proportions` (means by jackknife-t), Holm-corrected over all pairs, rates and
+limits of the project file. A measure over all groups is the worst pair, so it is broken where a pair is shown to break
+it; the worst of many pairs as it happens to look says little, and the percentile bootstrap of it calls fair models
+unfair.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from tasks.config import Project
@@ -20,6 +21,7 @@ from tasks.evaluation.audit_gates import (
     judge_robustness_gate,
     judge_slices_gate,
     name_fairness,
+    tell_price,
 )
 from tasks.evaluation.bounds import judge_bound, list_bounds, name_gate
 from tasks.results import Audit, Evaluation, GateResult, Outcome, Soundness, Verdict
@@ -92,18 +94,23 @@ def decide(gates: Sequence[GateResult], asked: Gates) -> Verdict:
     checked = tuple(_check(gate) for gate in (*gates, *_absent(gates, expect_gates(asked))))
     failed = [g for g in checked if g.status == "fail"]
     open_ = [g for g in checked if not _lets_pass(g)]
+    leaking = [g for g in open_ if g.name == LEAKS and g.status == "inconclusive" and (g.observed or 0) > 0]
+    if leaking:  # what the other gates found of a model that reads a leak means little
+        return _conclude("hold", [*leaking, *(g for g in (*failed, *open_) if g not in leaking)], checked)
     if failed:
         return _conclude("reject", failed, checked)
     if open_:
         return _conclude("hold", open_, checked)
     compared = next((g for g in checked if g.name == "champion" and g.status == "pass"), None)
     deciding = compared or next(g for g in checked if g.name == "baseline")
-    return Verdict("promote", f"Every gate passed. {deciding.sentence}", checked, deciding.name)
+    let = [f"{g.name} ({g.evidence['undecided']})" for g in checked if g.evidence.get("undecided")]
+    untold = f" Not told for all, and let pass: {', '.join(let)}." if let else ""
+    return Verdict("promote", f"Every gate passed. {deciding.sentence}{untold}", checked, deciding.name)
 
 
 def _conclude(outcome: Outcome, against: Sequence[GateResult], checked: tuple[GateResult, ...]) -> Verdict:
     first, *others = against
-    also = f" Also against it: {', '.join(g.name for g in others)}." if others else ""
+    also = f" Also against it: {', '.join(dict.fromkeys(g.name for g in others))}." if others else ""
     return Verdict(outcome, first.sentence + also, checked, first.name)
 
 
@@ -172,4 +179,6 @@ def judge_challenger(
     `champion_state` is "none" where the ledger has no champion, "compared", or "unreadable: why". `soundness` or
     `audit` None (the check itself failed) holds; `kept` as in `judge_evidence`.
     """
-    return decide(judge_evidence(evaluation, soundness, spec, champion_state, audit, kept), spec.gates)
+    verdict = decide(judge_evidence(evaluation, soundness, spec, champion_state, audit, kept), spec.gates)
+    price = "" if audit is None else tell_price(audit.price, spec)
+    return replace(verdict, reason=f"{verdict.reason} {price}") if price and verdict.outcome == "promote" else verdict

@@ -141,11 +141,20 @@ def _steps_held(dossier: Dossier, project: str) -> list[Step]:
     steps.append(Step("Turn it down if it is not worth the wait:", f"trueup reject {project} {version} {REASON}"))
     if any(g.get("name") == "sound" and g.get("status") != "pass" for g in dossier.gates):
         return steps  # what does not load cannot serve, whatever a person says
+    if _is_withdrawn(dossier):
+        said = "Release it, if you find it right: the champion is no bar to it, and all other gates passed:"
+        return [steps[0], Step(said, f"trueup promote {project} {version} {REASON}"), steps[-1]]
     steps.append(
         Step("Release it against the gates, on your own responsibility; that is recorded and shown:",
              f"trueup promote {project} {version} --override {REASON}")
     )  # fmt: skip
     return steps
+
+
+def _is_withdrawn(dossier: Dossier) -> bool:
+    """Whether all that is open is the comparison with a champion that is no bar."""
+    waiting = [g for g in dossier.gates if g.get("status") not in ("pass", "not_applicable")]
+    return bool(waiting) and all((g.get("evidence") or {}).get("withdrawn") is True for g in waiting)
 
 
 def _steps_of_training(dossier: Dossier, project: str) -> list[Step]:
@@ -178,12 +187,12 @@ def _steps_mending(dossier: Dossier) -> list[Step]:
     if gate is None or kind not in ("fairness", "slices", "robust"):
         return []
     if kind == "fairness":
-        line, found, _ = str(gate.get("sentence", "")).partition("train.mitigation: ")[2].partition(" makes decisions")
+        line, found, _ = str(gate.get("sentence", "")).partition("`mitigation: ")[2].partition("` below `train:`")
         if found:
             return [
                 Step(
-                    "If it is right for your purpose that each group has a threshold of its own, put this line into "
-                    f"the project file, and see what it costs: train.mitigation: {plain(line)}"
+                    "If it is right for your purpose that each group has a threshold of its own, write "
+                    f"mitigation: {plain(line)} below train: in the project file, and see what it costs."
                 )
             ]
         return [Step("Look under Groups of people at which groups differ, and at what the model reads of them.")]

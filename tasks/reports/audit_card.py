@@ -63,7 +63,9 @@ def _tell_slices(audit: Part) -> Section | None:
         heads, rows = heads[:-1], [row[:-1] for row in rows]
     sentences = [tell_slices(found)]
     if found.small and found.told:
-        sentences.append(f"{counted(len(found.small), 'slice is', 'slices are')} too small to tell.")
+        sentences.append(
+            f"{counted(len(found.small), 'slice has', 'slices have')} too few rows or independent days to tell."
+        )
     table = Table(f"The {len(rows)} weakest of {len(found.told):,} slices", heads, tuple(rows))
     return Section("Parts of the rows", tuple(sentences), tables=(table,) if rows else ())
 

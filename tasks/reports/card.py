@@ -12,6 +12,7 @@ from tasks.reports import advice, outlook
 from tasks.reports.audit_card import list_gaps, tell_audit
 from tasks.reports.decision import describe_refit, list_items, listed_batches, view_metrics
 from tasks.reports.dossier import RELEASED, Dossier, metric_title
+from tasks.reports.findings import entries
 from tasks.reports.rendering import render_html, render_markdown
 from tasks.reports.section import Section, Table
 from tasks.reports.wording import listed, moment, number, plain, sentence, shorten, span
@@ -64,7 +65,7 @@ def _use(d: Dossier) -> Section:
     classes = record.get("classes") or ()
     task = str(record.get("task", ""))
     what = {
-        "binary": f"For each row the probability{of}"
+        "binary": f"For each row {'a score' if record.get('mitigation') else 'the probability'}{of}"
         + (f" being {shorten(plain(classes[-1]), 80)}" if classes else " being the positive class"),
         "multiclass": f"For each row a probability for each of {number(len(classes))} classes{of}",
         "regression": f"For each row a number: the value{of} that is expected",
@@ -163,7 +164,9 @@ def _limits(d: Dossier) -> Section:
             f"A label counts as known {span(delay)} after its row; rows without a known label are not in any number "
             "here."
         )
-    excluded = d.section("data", "exclude")
+    made = record.get("mitigation")
+    read = set(entries(made, "by")) if isinstance(made, Mapping) else set()
+    excluded = [c for c in d.section("data", "exclude") or () if c not in read]
     if excluded:
         points.append(f"Columns that the project file keeps from it: {listed(excluded, 30)}.")
     method = next((str(m.get("method", "")) for m in d.evidence.get("metrics") or ()), "")

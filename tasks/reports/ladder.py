@@ -51,6 +51,8 @@ def view_gate(gate: Mapping[str, Any], dossier: Dossier) -> GateView:
     """A gate of the judgement that counts."""
     kind = str(gate.get("status"))
     tone, glyph, status = _STATUS.get(kind, _STATUS["inconclusive"])
+    if kind == "pass" and (gate.get("evidence") or {}).get("undecided"):
+        tone, glyph, status = "na", "✓", "not told for all, let pass"
     title, evidence = gate_title(gate), gate.get("evidence") or {}
     override = dossier.override
     numbers: list[tuple[str, str]] = []

@@ -127,7 +127,11 @@ def tell_slices(found: Slices) -> str:
         return f"The slices could not be judged: {sentence(found.problem)}"
     if not found.told:
         few = len(found.small)
-        return "The only slice is too small to tell." if few == 1 else f"All {few:,} slices are too small to tell."
+        return (
+            "The only slice has too few rows or independent days to tell."
+            if few == 1
+            else (f"All {few:,} slices have too few rows or independent days to tell.")
+        )
     failed = [s for s in found.told if s.get("finding") == "fail"]
     of = f"{counted(len(found.told), 'slice')} that {'is' if len(found.told) == 1 else 'are'} large enough"
     if failed:

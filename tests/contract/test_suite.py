@@ -46,7 +46,7 @@ def native(type_="expect_column_mean_to_be_between", **more):
         ({"freshness": "soon"}, ["freshness: a duration such as"]),
         ({"freshness": "1d"}, ["freshness: a time column is needed", "toy.yaml"]),
         ({"unique": [["a"]]}, ["unique.0", "at least 2 items"]),
-        ({"unique": ["a", "b"]}, ["unique.0: expected a valid tuple"]),
+        ({"unique": ["a", "b"]}, ["unique.0: expected a list"]),
         (native("expect_column_mean_to_be"), ["no expectation 'expect_column_mean_to_be'", "Did you mean 'expect_co"]),
         (native("ExpectColumnMeanToBeBetween"), ["Did you mean 'expect_column_mean_to_be_between'"]),
         (native("unexpected_rows_expectation"), ["by a database only"]),

@@ -77,7 +77,13 @@ def test_the_fairness_gate_fails_names_the_group_and_says_what_to_do() -> None:
     made = audit(gates=gates)
     gate = gate_of(made, **gates)
     assert gate.status == "fail"
-    for said in ("sex = f", "sex = m", "decided positive", "at least 0.8 is asked", "train.mitigation: {by: sex}"):
+    for said in (
+        "sex = f",
+        "sex = m",
+        "decided positive",
+        "at least 0.8 is asked",
+        "`mitigation: {by: sex}` below `train:`",
+    ):
         assert said in gate.sentence
     assert gate.observed == made.fairness[0].comparisons[0].value
     verdict = judge_challenger(_evaluation(), SOUND, make_spec(gates=gates), "none", made)

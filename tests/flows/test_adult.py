@@ -70,7 +70,7 @@ def test_it_is_rejected_and_names_sex(turns: Mapping[str, tuple[int, str]]) -> N
     assert code == 1
     assert "verdict reject: sex = Female: " in said
     assert "at least 0.8 is asked" in said
-    assert "train.mitigation: {by: sex}" in said
+    assert "`mitigation: {by: sex}` below `train:`" in said
     assert "there is no champion yet" in said
 
 
@@ -78,6 +78,7 @@ def test_with_the_mitigation_it_is_released_scored_and_monitored(turns: Mapping[
     code, said = turns["mended"]
     assert code == 0
     assert "verdict promote: Every gate passed." in said
+    assert "Decisions were made more alike by sex (train.mitigation): ROC AUC is 0." in said
     assert "version 2 is champion" in said
     assert "scored 2-test: " in said
 

@@ -356,7 +356,7 @@ def test_a_leak_that_became_champion_can_be_replaced(bench: Bench) -> None:
     bench.write(data={**data, "known_in_time": ["refund"]})  # a person was sure, and wrong
     report = bench.turn()
     assert bench.champion() == 2
-    assert "is 'refund' known in time?" in said(report), report
+    assert "is 'refund' known in time?" not in said(report), "that was answered"
     bench.write(data={**data, "exclude": ["refund"]})
     report = bench.turn()
     trained = bench.newest("train")

@@ -72,7 +72,7 @@ def test_slices_are_told_weakest_first_with_those_that_are_found_apart() -> None
     assert places == sorted(places)
     assert "✗ worse than allowed" in text and "✓ within the limit" in text and "? cannot be told" in text
     assert "size = small 400 rows 0.810 0.770 to 0.850 +0.090 0.070 to 0.110" in text
-    assert "Too small to tell: colour = mauve (12 rows)." in text
+    assert "Too few rows, or too few independent days, to tell: colour = mauve (12 rows)." in text
 
 
 def count_drawn(page: Page, kind: str) -> int:
@@ -107,7 +107,10 @@ def test_a_loss_is_worse_where_it_is_larger() -> None:
 def test_slices_that_say_nothing_are_told_too() -> None:
     small = make_slices(make_slice("size = a", 0.1, "too small"))
     text = part_of(read(make_audit(slices=small)), "Slices")
-    assert text == "The only slice is too small to tell. Too small to tell: size = a (400 rows)."
+    assert text == (
+        "The only slice has too few rows or independent days to tell. "
+        "Too few rows, or too few independent days, to tell: size = a (400 rows)."
+    )
     broken = part_of(read(make_audit(slices=make_slices(problem="it broke"))), "Slices")
     assert broken == "The slices could not be judged: it broke."
 
@@ -249,7 +252,7 @@ def test_leaks_are_told_by_how_sure_they_are() -> None:
 FAIR = make_gate(
     "fairness sex demographic_parity_ratio", "fail", limit=0.8, observed=0.35,
     evidence={"value": 0.35, "low": 0.3, "high": 0.4, "confidence": 0.98, "by": ["sex"]},
-    sentence="sex = Female: less. train.mitigation: {by: sex} makes decisions more alike, at a price that is shown.",
+    sentence="sex = Female: less. `mitigation: {by: sex}` below `train:` makes decisions more alike.",
 )  # fmt: skip
 SLICES = make_gate(
     "slices", "fail", limit=0.05, observed=0.12, evidence={"failed": ["size = small"], "metric": "roc_auc"}
@@ -270,7 +273,7 @@ def decide(gate: Any, outcome: str) -> Page:
     [
         (
             FAIR, "reject", "it treats groups of people, by sex, more differently than is allowed.",
-            "train.mitigation: {by: sex}", "even the upper bound 0.4 of the ratio lies beyond the limit 0.8.",
+            "mitigation: {by: sex} below train:", "even the upper bound 0.4 of the ratio lies beyond the limit 0.8.",
         ),
         (
             SLICES, "reject", "it is worse than is allowed on 1 part of the rows.",

@@ -78,7 +78,7 @@ def test_it_tells_the_audit_in_short() -> None:
     text = read(make_record(audit=make_audit(), mitigation=MITIGATION)).text
     for part in (
         "Parts of the rows On 2 of 4 slices that are large enough, the model is shown to be worse than allowed",
-        "1 slice is too small to tell.",
+        "1 slice has too few rows or independent days to tell.",
         "The 4 weakest of 4 slices",
         "size = small and colour = red 400 rows 0.780 0.740 to 0.820 0.900 +0.120 (0.100 to 0.140) worse than allowed",
         "Groups of people The model treats groups more differently than the project file allows.",
