@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.plan import Cut, count_labelled, specification, validate_key
+from flows.plan import Cut, count_labelled, limits_asked, specification, validate_key
 from flows.provenance import describe_environment
 from flows.workspace import Workspace
 from tasks.registry import DatasetRecord, StoredFiles, TrainingRecord, list_columns, list_params
@@ -86,6 +86,7 @@ def make_payload(
         "soundness": soundness,
         "verdict": {"outcome": verdict.outcome, "reason": verdict.reason},
         "specification": specification(workspace.project),
+        "asked": limits_asked(workspace.project),
         "batch_contents": {b.key: b.content for b in cut.batches if b.key in rows.batches},
         "checks": {b.key: validate_key(workspace.project, b, labels=True) for b in cut.batches},
         "environment": describe_environment(workspace.project.root),

@@ -13,7 +13,7 @@ import numpy as np
 
 from flows.champion import Served, find_evidence, find_opponent, find_unseen_rows, load_served, withdraw_unfair
 from flows.evidence import describe_evidence
-from flows.plan import count_labelled, digest, specification
+from flows.plan import count_labelled, digest, limits_asked
 from flows.show import show_verdict
 from flows.train import load_accepted_rows, make_cut, record_checks
 from flows.workspace import Workspace
@@ -61,7 +61,7 @@ def look_again(workspace: Workspace, version: int) -> Entry:
     confidence = split_confidence(spec.gates.champion.confidence, most)
     evaluation, audit, state = _evaluate(workspace, challenger, opponent, state, rows, confidence)
     trained = challenger.trained
-    same = trained["specification"] == specification(workspace.project)  # else what it was held to may have changed
+    same = trained["asked"] == limits_asked(workspace.project)  # else what it was held to may have changed
     kept = [GateResult(**gate) for gate in trained["gates"] if gate["name"] in OF_TRAINING and same]
     verdict = judge_challenger(evaluation, Soundness(**trained["soundness"]), spec, state, audit, kept)
     payload = {

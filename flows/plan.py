@@ -215,6 +215,11 @@ def specification(project: LoadedProject) -> str:
     return digest(data, spec.split.model_dump_json(), train, spec.gates.model_dump_json())
 
 
+def limits_asked(project: LoadedProject) -> str:
+    """Digest of what a verdict is held to."""
+    return digest(project.spec.gates.model_dump_json(), project.spec.data.protected)
+
+
 def digest(*parts: object) -> str:
     """A short hash of plain values."""
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:24]

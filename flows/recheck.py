@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from flows.champion import Served, find_evidence, find_forbidden, find_training, load_served, version_of
-from flows.plan import specification
+from flows.plan import limits_asked
 from flows.workspace import Workspace, look_at_source
 from tasks.errors import ConfigError, InfrastructureError
 from tasks.ledger import Entry
@@ -57,13 +57,13 @@ def check_same_file(workspace: Workspace, version: int, override: bool) -> None:
     """ConfigError where the project file has asked for something else since a version was judged: a limit that was
     stated meanwhile was never looked at. A person may overrule that too."""
     trained = find_training(workspace, version).payload
-    if override or trained.get("specification") in (None, specification(workspace.project)):
+    if override or trained["asked"] == limits_asked(workspace.project):
         return
     argument = workspace.project.argument
     raise ConfigError(
-        f"{workspace.project.name}: version {version} was judged by another project file: data, split, train or gates "
-        f"have changed since. Change them back, or train again: trueup train {argument}. To release it all the same: "
-        f"trueup promote {argument} {version} --override --reason '...'"
+        f"{workspace.project.name}: version {version} was judged by other gates than the project file states now "
+        f"(gates, data.protected). Change them back, or train again: trueup train {argument}. To release it all the "
+        f"same: trueup promote {argument} {version} --override --reason '...'"
     )
 
 

@@ -175,7 +175,8 @@ def judge_leaks_gate(found: LeakAudit | None) -> GateResult:
     cleared = sum(s.cleared for s in found.signs)
     evidence = {"columns": found.columns, "rows": found.rows, "signs": len(found.signs), "cleared": cleared}
     if certain:
-        said = f"The test rows flatter it, near-certainly: {certain[0].sentence}"
+        way = " (data.exclude, or data.known_in_time if it is none)" if certain[0].column is not None else ""
+        said = f"Near-certainly a leak{way}: {certain[0].sentence}"
         named = [repr(s.column) if s.column is not None else s.kind for s in certain[1:]]
         more = f" Also: {', '.join(named[:_NAMED])}." if named else ""
         return GateResult(LEAKS, "inconclusive", said + more, float(len(certain)), 0.0, evidence)

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 ALWAYS = ("baseline", "champion", LEAKS, ROBUST, "sound", "speed", "size")  # every verdict has all of these
 OF_TRAINING = (LEAKS, ROBUST)  # what a later look takes from the training: new labels do not change it
 MAY_NOT_APPLY = frozenset({"champion"})  # where there is none yet
+PASSED = "Every gate passed."
 Judges = Mapping[str, Callable[[], GateResult]]
 
 
@@ -105,7 +106,7 @@ def decide(gates: Sequence[GateResult], asked: Gates) -> Verdict:
     deciding = compared or next(g for g in checked if g.name == "baseline")
     let = [f"{g.name} ({g.evidence['undecided']})" for g in checked if g.evidence.get("undecided")]
     untold = f" Not told for all, and let pass: {', '.join(let)}." if let else ""
-    return Verdict("promote", f"Every gate passed. {deciding.sentence}{untold}", checked, deciding.name)
+    return Verdict("promote", f"{PASSED} {deciding.sentence}{untold}", checked, deciding.name)
 
 
 def _conclude(outcome: Outcome, against: Sequence[GateResult], checked: tuple[GateResult, ...]) -> Verdict:
@@ -181,4 +182,6 @@ def judge_challenger(
     """
     verdict = decide(judge_evidence(evaluation, soundness, spec, champion_state, audit, kept), spec.gates)
     price = "" if audit is None else tell_price(audit.price, spec)
-    return replace(verdict, reason=f"{verdict.reason} {price}") if price and verdict.outcome == "promote" else verdict
+    if not price or verdict.outcome != "promote":
+        return verdict
+    return replace(verdict, reason=verdict.reason.replace(PASSED, f"{PASSED} {price}", 1))

@@ -24,7 +24,9 @@ from tests.stats.audit_simulations import (
     People,
     Sliced,
     count_blamed,
+    count_blamed_calibration,
     count_blamed_means,
+    count_blamed_skewed,
     count_failed,
 )
 from tests.stats.simulations import bound_rate, describe_rate
@@ -79,6 +81,22 @@ def test_so_it_is_for_the_errors_of_a_regression(heavy: bool) -> None:
         f"| blamed | mean_error_difference{', heavy tails' if heavy else ''} | 2,000 | {describe_rate(blamed, 2_000)} |"
     )
     assert bound_rate(blamed, 2_000)[1] <= MOST
+
+
+@pytest.mark.parametrize("sure", [1.0, 2.0, 4.0, 10.0])
+def test_so_it_is_for_a_model_that_is_too_sure_of_all_alike(sure: float) -> None:
+    for groups, rows, limit in ((2, 2_000, 0.01), (5, 5_000, 0.02)):
+        seed = name_seed("sure", sure, groups)
+        count = count_blamed_calibration(rows, groups, sure, limit, 1_000, seed)
+        print(f"| sure | {sure:g} | {groups} | {rows:,} | {describe_rate(count, 1_000)} |")
+        assert bound_rate(count, 1_000)[1] <= MOST
+
+
+@pytest.mark.parametrize("sizes", [(60, 5_000), (5_000, 60), (300, 5_000), (5_000, 300)])
+def test_so_it_is_for_skewed_errors_of_unequal_groups(sizes: tuple[int, int]) -> None:
+    count = count_blamed_skewed(sizes, 1_000, name_seed("skewed", sizes))
+    print(f"| skewed | {sizes[0]:,} | {sizes[1]:,} | {describe_rate(count, 1_000)} |")
+    assert bound_rate(count, 1_000)[1] <= MOST
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "mae"])

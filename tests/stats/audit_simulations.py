@@ -105,6 +105,39 @@ def count_blamed_means(rows: int, gap: float, limit: float, heavy: bool, simulat
     return blamed
 
 
+def count_blamed_calibration(rows: int, groups: int, sure: float, limit: float, simulations: int, seed: int) -> int:
+    """The same for calibration, where the model is `sure` times too sure of itself, of all groups alike."""
+    rng = np.random.default_rng(seed)
+    asked = FairnessLimit(by=("group",), metric="calibration_difference", max=limit)
+    parts, blamed = name_parts(groups), 0
+    for _ in range(simulations):
+        group, odds = rng.integers(0, groups, rows), rng.normal(-1, 1, rows)
+        y = (rng.random(rows) < 1 / (1 + np.exp(-odds))).astype(np.float64)
+        given = 1 / (1 + np.exp(-sure * odds))
+        rates = {"calibration": Rate("calibration", y, np.ones(rows, bool), True, given)}
+        masks = [group == i for i in range(groups)]
+        blocks = deal_rows(rows, int(rng.integers(2**31)))
+        _, holm = compare_groups(rates, [asked], {("group",): (parts, masks)}, blocks, CONFIDENCE)
+        blamed += bool(holm.failed.any())
+    return blamed
+
+
+def count_blamed_skewed(sizes: tuple[int, int], simulations: int, seed: int) -> int:
+    """Two groups whose mean errors lie exactly at the limit, with errors that are lognormal: few rows, large errors."""
+    rng = np.random.default_rng(seed)
+    asked = FairnessLimit(by=("group",), metric="mean_error_difference", max=1.0)
+    group = np.repeat([0, 1], sizes)
+    masks, blamed = [group == 0, group == 1], 0
+    for _ in range(simulations):
+        error = rng.lognormal(0, 1.5, len(group)) + (group == 0)
+        everyone = np.ones(len(group), bool)
+        rates = {"mean_error": Rate("mean_error", error, everyone, False)}
+        blocks = deal_rows(len(group), int(rng.integers(2**31)))
+        _, holm = compare_groups(rates, [asked], {("group",): (name_parts(2), masks)}, blocks, CONFIDENCE)
+        blamed += bool(holm.failed.any())
+    return blamed
+
+
 # ---------------------------------------------------------------- slices
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stats.audit_simulations import EVEN, People, Sliced, count_blamed, count_blamed_means, count_failed
+from tests.stats.audit_simulations import (
+    EVEN,
+    People,
+    Sliced,
+    count_blamed,
+    count_blamed_calibration,
+    count_blamed_means,
+    count_blamed_skewed,
+    count_failed,
+)
 from tests.stats.simulations import bound_rate, describe_rate
 
 SIMULATIONS = 150
@@ -30,6 +39,13 @@ def test_so_it_is_for_differences(metric: str) -> None:
 def test_so_it_is_for_means() -> None:
     count = sum(count_blamed_means(1_000, 0.1, 0.1, heavy, SIMULATIONS, seed=3) for heavy in (False, True))
     assert bound_rate(count, 2 * SIMULATIONS)[0] <= 0.05
+
+
+def test_so_it_is_for_models_that_are_too_sure_and_for_skewed_errors() -> None:
+    count = count_blamed_calibration(2_000, 2, 10.0, 0.01, SIMULATIONS, seed=7)
+    assert bound_rate(count, SIMULATIONS)[0] <= 0.05
+    count = count_blamed_skewed((5_000, 60), SIMULATIONS, seed=8)
+    assert bound_rate(count, SIMULATIONS)[0] <= 0.05
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "mae"])
