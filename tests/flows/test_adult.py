@@ -40,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(place: Path, *arguments: str) -> tuple[int, str]:
     environment = {k: v for k, v in os.environ.items() if k != "TRUEUP_HOME"}
     command = [str(Path(sys.executable).parent / "trueup"), *arguments]
-    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=1000)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, " ".join(done.stdout.split())
 
