@@ -8,6 +8,7 @@ explain, find_row                                one score, taken apart
 reproduce, recall, provenance                    one version, made again from what was recorded
 backup, restore, prune                           looking after the home
 parameters, moment                               what flows take: the fields of the run form, and `as_of`
+late_labels                                      labels that come apart from the rows, told of once
 workspace, champion                              what flows open: project, ledger and source; the served model
 plan, preview, precheck                          what is due and why; the same asked without a flow run
 evidence, publication, summary, show             what is left: in ledger and MLflow, as pages, on a terminal, in Prefect

@@ -84,7 +84,9 @@ def _run(options: argparse.Namespace) -> int:
         for step in preview.plan.steps:
             due = "due " if step.due or options.force else "skip"
             _print(f"{due}  {step.action:<8} {step.subject:<12} {step.why}")
-    if not preview.due and not options.force:
+        if not preview.silent:
+            _print(f"due   {'alert':<8} {'health':<12} a change of health was not told yet, or did not reach everyone")
+    if preview.idle and not options.force:
         _print(preview.up_to_date())
         return 0
     _show_progress()

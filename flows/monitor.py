@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
+from flows.alerts import announce_changes
 from flows.champion import find_evidence, find_training, version_of
 from flows.engine.launch import flow
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
@@ -17,8 +19,9 @@ from flows.validate import check_batches, result_of
 from flows.workspace import Workspace, open_workspace
 from tasks.data.source import Batch, table_of
 from tasks.ledger import Entry
-from tasks.monitoring.profile import Profile
-from tasks.monitoring.window import monitor_window
+from tasks.monitoring.past import PastWindow
+from tasks.monitoring.profile import OtherForm, Profile
+from tasks.monitoring.window import History, monitor_window
 from tasks.registry import Registry, log_window, open_registry, read_artifact
 from tasks.results import MetricValue, ModelVersion, Window
 from tasks.stage import crash_point
@@ -52,6 +55,7 @@ def monitor(
             if scored is None and checked.outcome != "refused":
                 continue  # nothing was predicted on it, so there is nothing to look at yet
             said.append(f"{one.key}: {_monitor(workspace, one, checked, scored, key)}")
+        announce_changes(workspace)
         return said
 
 
@@ -60,6 +64,8 @@ def _monitor(workspace: Workspace, batch: Batch, checked: Entry, scored: Entry |
     version = _version(workspace, scored)
     trained = find_training(workspace, version.version).payload if version else None
     end = batch.end or workspace.now
+    evidence = find_evidence(workspace, version.version).payload if version else {}
+    profile, notes = _profile(registry, version) if version else (None, ())
     progress.info("monitoring %s", batch.key)
     window = monitor_window(
         workspace.project,
@@ -68,16 +74,21 @@ def _monitor(workspace: Workspace, batch: Batch, checked: Entry, scored: Entry |
         contract_outcome=result_of(checked),
         predictions=workspace.located(scored.payload["path"]) if scored else None,
         version=version,
-        profile=_profile(registry, version) if version else None,
+        profile=profile,
         reference=_reference(registry, version) if version else None,
-        promised=_promised(find_evidence(workspace, version.version).payload) if version else None,
+        promised=_promised(evidence) if version else None,
         task=trained["task"] if trained else "binary",
         classes=tuple(trained["classes"]) if trained else (),
         features=tuple(trained["features"]) if trained else (),
         threshold=trained["threshold"] if trained else None,
         learned=trained is not None and batch.key in trained["batches"],
+        importance={name: value or 0.0 for name, value in (evidence.get("importance") or {}).items()},
+        history=_history(workspace, batch, version),
+        start=batch.start,
+        expected_rows=batch.rows,
         now=workspace.now,
     )
+    window = replace(window, notes=(*window.notes, *notes))
     crash_point("after-window")
     if version is not None:
         log_window(registry, version, window, end)
@@ -95,8 +106,29 @@ def _version(workspace: Workspace, scored: Entry | None) -> ModelVersion | None:
     return version_of(find_training(workspace, champion.version)) if champion else None
 
 
-def _profile(registry: Registry, version: ModelVersion) -> Profile:
-    return read_artifact(registry, version, "profile.json", lambda p: Profile.from_json(p.read_text(encoding="utf-8")))
+def _profile(registry: Registry, version: ModelVersion) -> tuple[Profile | None, tuple[str, ...]]:
+    """The version's profile, and a note where an earlier trueup wrote it in another form."""
+    try:
+        read = read_artifact(
+            registry, version, "profile.json", lambda p: Profile.from_json(p.read_text(encoding="utf-8"))
+        )
+    except OtherForm as error:
+        return None, (f"drift was not looked for: version {version.version}: {error}",)
+    return read, ()
+
+
+def _history(workspace: Workspace, batch: Batch, version: ModelVersion | None) -> History:
+    """The windows before this one, as their newest entries have them."""
+    seen = workspace.ledger.by_subject(workspace.project.name, "monitor")
+    order = [b.key for b in workspace.source.batches]
+    before = [seen[key] for key in order[: order.index(batch.key)] if key in seen]
+    past, alarms = [], 0
+    for entry in before:
+        trace = entry.payload.get("trace")
+        alarms += bool(trace and trace["signal"] == "alarm")
+        if trace and entry.outcome != "broken" and version is not None and entry.payload["version"] == version.version:
+            past.append(PastWindow.from_plain(trace))
+    return History(tuple(past), alarms, len(before))
 
 
 def _reference(registry: Registry, version: ModelVersion) -> pd.DataFrame:
@@ -122,6 +154,17 @@ def _payload(workspace: Workspace, window: Window) -> dict[str, Any]:
         "promised": dict(window.promised),
         "drift": dict(window.drift),
         "drifted": list(window.drifted),
+        "cause": window.cause,
+        "alarm": window.alarm,
+        "promise": window.promise,
+        "realised": window.realised,
+        "prediction_drifted": window.prediction_drifted,
+        "label_drifted": window.label_drifted,
+        "parts": dict(window.parts),
+        "effects": dict(window.effects),
+        "skew": dict(window.skew),
+        "delays": [list(point) for point in window.delays],
+        "trace": dict(window.trace),
         "faults": list(window.faults),
         "notes": list(window.notes),
         "report": workspace.stored(window.report),

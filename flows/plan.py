@@ -13,12 +13,15 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from tasks.config import LoadedProject
+from tasks.data.label_index import LabelIndex
 from tasks.data.snapshot import snapshot_key
 from tasks.data.source import Batch
 from tasks.errors import ConfigError
 from tasks.ledger import Entry, Ledger
+from tasks.table import microseconds
 
-Action = Literal["validate", "train", "release", "look", "score", "monitor"]
+Action = Literal["labels", "validate", "train", "release", "look", "score", "monitor"]
+DELIVERIES = "deliveries"  # what the entry of labels that came apart from the rows is about
 SETTLED = ("leaks", "robust", "sound", "speed", "size")  # gates on which new labels have no bearing
 LOOK_GROWTH = 0.5  # a held challenger is looked at again when the rows to judge by have grown by this share
 
@@ -57,9 +60,18 @@ class Plan:
         return tuple(s for s in self.steps if s.due)
 
 
-def plan_turn(project: LoadedProject, ledger: Ledger, batches: tuple[Batch, ...], as_of: datetime) -> Plan:
-    """Look at what exists and say what is missing, in order. ConfigError for a moment before the newest batch done."""
-    visible = tuple(b for b in batches if b.visible(as_of))
+def plan_turn(
+    project: LoadedProject,
+    ledger: Ledger,
+    batches: tuple[Batch, ...],
+    as_of: datetime,
+    labels: LabelIndex | None = None,
+) -> Plan:
+    """Look at what exists and say what is missing, in order. ConfigError for a moment before the newest batch done.
+
+    `labels` are those that come apart from the rows, where the project has such.
+    """
+    visible = tuple(b.at(as_of) for b in batches if b.visible(as_of))
     done = done_batches(ledger, project.name)
     _check_forward(project, batches, done, as_of)
     steps: list[Step] = []
@@ -68,6 +80,8 @@ def plan_turn(project: LoadedProject, ledger: Ledger, batches: tuple[Batch, ...]
         first = min((b.end for b in batches if b.end), default=None)
         waiting.append(f"no batch is complete yet; the first is on {first:%Y-%m-%d %H:%M %Z}" if first else "no batch")
         return Plan(as_of, visible, (), tuple(waiting))
+    if labels is not None:
+        steps.extend(_plan_labels(project, ledger, labels, as_of))
     champion = ledger.champion(project.name)
     pending = pending_release(ledger, project.name)
     if pending is not None:
@@ -95,8 +109,8 @@ def first_cut(visible: tuple[Batch, ...], as_of: datetime) -> Cut:
     *earlier, newest = visible
     if newest.start is None:
         return Cut(tuple(earlier), None, newest.key)
-    ends = [b.end for b in earlier if b.end]
-    return Cut(tuple(earlier), max([newest.start, *ends]), newest.key)
+    moment = max([newest.start, *(b.end for b in earlier if b.end)])
+    return Cut(tuple(b.at(moment) for b in earlier), moment, newest.key)
 
 
 def to_walk(ledger: Ledger, name: str, visible: tuple[Batch, ...]) -> tuple[Batch, ...]:
@@ -140,8 +154,11 @@ def pending_release(ledger: Ledger, name: str) -> Entry | None:
 
 
 def count_labelled(cut: Cut, delay: timedelta) -> dict[str, int]:
-    """Per batch the labels that it holds, 0 where not all of them were known as of the cut's moment."""
-    known = {b.key for b in cut.batches if cut.as_of is None or b.labels_complete(cut.as_of, delay)}
+    """Per batch the labels that it holds, 0 where not all of them were known as of the cut's moment. Of labels that
+    come apart from the rows those are counted that were known then."""
+    known = {
+        b.key for b in cut.batches if cut.as_of is None or b.labels is not None or b.labels_complete(cut.as_of, delay)
+    }
     return {b.key: b.labelled if b.key in known else 0 for b in cut.batches}
 
 
@@ -190,6 +207,11 @@ def refit_key(look: Entry) -> str:
     return digest(look.key, "refit")
 
 
+def labels_key(labels: LabelIndex, as_of: datetime) -> str:
+    """The key of what was said about labels until a moment."""
+    return digest("labels", labels.content, labels.words_until(microseconds(as_of)))
+
+
 def score_key(batch: Batch) -> str:
     """The key of a batch's scoring: what a model sees of it. A batch is scored once, by the champion of its turn."""
     return digest("score", batch.key, batch.inputs)
@@ -202,15 +224,19 @@ def verdict_key(evidence: Entry, changed: bool = False) -> str:
 
 
 def monitor_key(project: LoadedProject, batch: Batch, as_of: datetime) -> str:
-    """The key of a window: its rows with their labels, and whether all of these are known."""
-    complete = batch.labels_complete(as_of, project.spec.data.label_delay)
+    """The key of a window: its rows with their labels, and whether all of these are known.
+
+    Of labels that come apart from the rows the batch's content holds those that are known at the moment.
+    """
+    batch = batch.at(as_of)
+    complete = batch.labels is not None or batch.labels_complete(as_of, project.spec.data.label_delay)
     return digest("monitor", batch.key, batch.content, complete)
 
 
 def specification(project: LoadedProject) -> str:
     """Digest of the sections that decide what a training makes, and what becomes of it."""
     spec = project.spec
-    data = spec.data.model_dump_json(exclude={"source", "personal", "not_personal"})
+    data = spec.data.model_dump_json(exclude={"source", "labels", "personal", "not_personal"})
     train = spec.train.model_dump_json(exclude={"plots"})
     return digest(data, spec.split.model_dump_json(), train, spec.gates.model_dump_json())
 
@@ -223,6 +249,18 @@ def limits_asked(project: LoadedProject) -> str:
 def digest(*parts: object) -> str:
     """A short hash of plain values."""
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:24]
+
+
+def _plan_labels(project: LoadedProject, ledger: Ledger, labels: LabelIndex, as_of: datetime) -> Sequence[Step]:
+    """Whether labels were delivered that no turn has told of yet."""
+    said = labels.words_until(microseconds(as_of))
+    newest = ledger.latest(project.name, step="labels", subject=DELIVERIES)
+    if not said and newest is None:
+        return ()
+    if ledger.find(project.name, "labels", labels_key(labels, as_of)) is not None:
+        return (Step("labels", DELIVERIES, False, f"{said:,} words, told before"),)
+    why = "not told of yet" if newest is None else "more than were told of"
+    return (Step("labels", DELIVERIES, True, f"{said:,} words, {why}"),)
 
 
 def _plan_training(

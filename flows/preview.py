@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from flows.alerts import is_silent
+from flows.engine.notices import read_addresses
 from flows.moment import next_moment, parse_moment
 from flows.plan import Plan, Step, first_cut, plan_turn
 from flows.precheck import check_settings, check_training
-from flows.workspace import look_at_source, resolve_moment
+from flows.workspace import ANNOUNCING, look_at_source, resolve_moment
 from tasks.config import LoadedProject, load_project
 from tasks.data.source import Source, index_source
 from tasks.errors import ConfigError
@@ -25,11 +27,17 @@ class Preview:
     plan: Plan
     champion: int | None
     following: str | None  # the next batch and when it is complete
+    silent: bool = True  # no change of health is still to be told
 
     @property
     def due(self) -> tuple[Step, ...]:
         """The steps to be done."""
         return self.plan.due
+
+    @property
+    def idle(self) -> bool:
+        """Whether a turn would find nothing to do."""
+        return not self.due and self.silent
 
     def up_to_date(self) -> str:
         """The answer where nothing is due."""
@@ -48,6 +56,8 @@ def preview_turn(
     `command` and `batch` are what is about to be done: a batch must be there, and labels are needed to train only.
     """
     loaded = load_project(project, overrides)
+    if command in ANNOUNCING:
+        read_addresses()
     now = datetime.now(UTC)
     if as_of not in ("now", "next"):
         parse_moment(as_of, loaded, now)
@@ -61,8 +71,9 @@ def preview_turn(
         source = look_at_source(loaded, ledger, found)
         _check_batch(source, batch)
         moment = resolve_moment(as_of, loaded, ledger, source.batches, now)
-        plan = plan_turn(loaded, ledger, source.batches, moment)
+        plan = plan_turn(loaded, ledger, source.batches, moment, source.labels)
         champion = ledger.champion(loaded.name)
+        silent = command not in ANNOUNCING or is_silent(loaded, ledger, source.visible(moment))
     if any(step.action == "train" for step in plan.due):
         check_settings(loaded)
     zone = loaded.spec.data.zone
@@ -70,7 +81,7 @@ def preview_turn(
     following = None
     if later and later[0].end is not None:
         following = f"{later[0].key} at {later[0].end.astimezone(zone):%Y-%m-%d %H:%M}"
-    return Preview(loaded, plan, champion.version if champion else None, following)
+    return Preview(loaded, plan, champion.version if champion else None, following, silent)
 
 
 def _check_first_turn(project: LoadedProject, source: Source, as_of: str, now: datetime, command: str) -> None:

@@ -79,7 +79,10 @@ def read_recording(workspace: Workspace, version: int) -> Recording:
             f"It was trained by trueup {entry.code_version}; install that, or restore the run's files from a backup."
         ) from None
     # Where the rows are may have changed; which rows they were is told by the snapshot's fingerprint.
-    data = spec.data.model_copy(update={"source": workspace.project.spec.data.source})
+    now = workspace.project.spec.data
+    where = now.labels.model_dump(include={"source", "query"}) if now.labels else {}
+    labels = spec.data.labels.model_copy(update=where) if spec.data.labels else None
+    data = spec.data.model_copy(update={"source": now.source, "labels": labels})
     project = replace(workspace.project, spec=spec.model_copy(update={"data": data}))
     columns = [*entry.payload["features"]]
     reference = read_artifact(registry, stored, "reference.parquet", lambda path: _read_reference(path, columns))
@@ -104,7 +107,8 @@ def _read_trials(path: Path) -> tuple[Trial, ...]:
 def find_batches(workspace: Workspace, then: Recording) -> list[Batch]:
     """The batches that were learned from, as they are now; DataError where rows of them are gone."""
     known = {path: file.payload for path, file in workspace.ledger.known_files(then.project.name).items()}
-    there = {b.key: b for b in read_source(then.project, known).batches}
+    moment = then.moment or then.entry.as_of
+    there = {b.key: b.at(moment) for b in read_source(then.project, known).batches}
     gone = []
     for key in then.made["batches"]:
         count = find_check(workspace, then, key).payload["rows"]

@@ -117,7 +117,7 @@ def _refit(workspace: Workspace, look: Entry) -> Entry:
         # Windows are compared with what the twin predicted on rows that it had not seen, as the gates were.
         before = rows.frame.iloc[list(judged.test)][list(twin.features)]
         prediction = predict_rows(twin.estimator, before, twin.task)
-        files, texts = write_references(model, rows, judged, prediction, listed, spec, folder)
+        files, texts = write_references(model, rows, judged, prediction, listed, spec, folder, cut.batches)
         texts["curves.json"] = read_artifact(registry, twin.version, "curves.json", _read_text)
         evidence = {
             **{fact: look.payload[fact] for fact in _OF_THE_LOOK},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from flows.workspace import Workspace
 from tasks.config import Project
 from tasks.config.project import Data
 from tasks.data.seen import Hashes
+from tasks.data.source import Batch
 from tasks.errors import InfrastructureError
 from tasks.ledger import Entry
 from tasks.monitoring.reference import make_profile, make_reference
@@ -135,10 +136,12 @@ def write_references(
     listed: Hashes | None,
     spec: Project,
     folder: Path,
+    batches: Sequence[Batch],
 ) -> tuple[dict[str, Path], dict[str, str]]:
     """What later windows and challengers are compared with, as files and texts of the version's run.
 
-    `prediction` is that of the evaluated model on the test rows; `listed` names the rows that the model has seen.
+    `prediction` is that of the evaluated model on the test rows; `listed` names the rows that the model has seen;
+    `batches` are those that the rows come from.
     """
     served = replace(rows, features=model.features)  # what monitoring compares with: only what the model sees
     sample = make_reference(
@@ -149,7 +152,8 @@ def write_references(
     if listed is not None:
         files[SEEN] = folder / SEEN
         np.save(files[SEEN], listed, allow_pickle=False)
-    return files, {"profile.json": make_profile(served, prediction, seed=spec.train.seed).to_json()}
+    periods = {b.key: (b.start, b.end) for b in batches}
+    return files, {"profile.json": make_profile(served, split.test, prediction, spec, periods).to_json()}
 
 
 def _record(workspace: Workspace, key: str, version: ModelVersion, payload: Mapping[str, Any]) -> Entry:

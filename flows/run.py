@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from flows.alerts import announced_together
 from flows.aliases import move_aliases, note_ledger
 from flows.engine.launch import flow
+from flows.late_labels import note_deliveries
 from flows.look import look_again
 from flows.monitor import monitor
 from flows.parameters import AsOf, Force, Overrides, ProjectName
-from flows.plan import Action, Step, first_cut, pending_release, plan_turn
+from flows.plan import Action, Plan, Step, first_cut, pending_release, plan_turn
 from flows.refit import settle_evidence
 from flows.score import score
 from flows.show import show_turn
@@ -33,16 +35,17 @@ def run(
     with open_workspace(project, as_of, overrides, "run") as workspace:
         since = last_seq(workspace)
         done: set[tuple[str, str]] = set()
-        while (step := _first_due(workspace, done)) is not None:
-            _perform(workspace, step, project, overrides)
-            done.add((step.action, step.subject))
-        if force and workspace.visible:
-            newest = workspace.visible[-1].key
-            again: tuple[Action, ...] = ("validate", "score", "monitor")
-            for action in again:
-                if (action, newest) not in done:
-                    _perform(workspace, Step(action, newest, True, "forced"), project, overrides, force=True)
-        left = plan_turn(workspace.project, workspace.ledger, workspace.source.batches, workspace.as_of)
+        with announced_together(workspace):
+            while (step := _first_due(workspace, done)) is not None:
+                _perform(workspace, step, project, overrides)
+                done.add((step.action, step.subject))
+            if force and workspace.visible:
+                newest = workspace.visible[-1].key
+                again: tuple[Action, ...] = ("validate", "score", "monitor")
+                for action in again:
+                    if (action, newest) not in done:
+                        _perform(workspace, Step(action, newest, True, "forced"), project, overrides, force=True)
+        left = _plan(workspace)
         if left.due:
             step = left.due[0]
             raise InfrastructureError(
@@ -58,14 +61,21 @@ def run(
         return report
 
 
+def _plan(workspace: Workspace) -> Plan:
+    source = workspace.source
+    return plan_turn(workspace.project, workspace.ledger, source.batches, workspace.as_of, source.labels)
+
+
 def _first_due(workspace: Workspace, done: set[tuple[str, str]]) -> Step | None:
-    plan = plan_turn(workspace.project, workspace.ledger, workspace.source.batches, workspace.as_of)
+    plan = _plan(workspace)
     return next((s for s in plan.due if (s.action, s.subject) not in done), None)
 
 
 def _perform(workspace: Workspace, step: Step, project: str, overrides: list[str], force: bool = False) -> None:
     moment = workspace.as_of.isoformat()
-    if step.action == "release":
+    if step.action == "labels":
+        note_deliveries(workspace)
+    elif step.action == "release":
         pending = pending_release(workspace.ledger, workspace.project.name)
         if pending is not None:
             settle_evidence(workspace, pending)

@@ -5,6 +5,7 @@ Pages are Markdown, since Prefect's table of cells cuts sentences off. Whatever 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from flows.workspace import Workspace
 from tasks.ledger import Entry
 from tasks.registry import open_registry, page_link, run_link
 from tasks.reports.markdown import code, escape
-from tasks.results import ContractResult, Window
+from tasks.results import ContractResult, MetricValue, Window
+from tasks.stats.metrics import METRICS
+
+MOST_COLUMNS = 20
 
 
 def show_verdict(workspace: Workspace, trained: Entry) -> None:
@@ -78,23 +82,63 @@ def _link_run(run: str) -> str:
 def show_window(workspace: Workspace, window: Window) -> None:
     """A window's health, its numbers, and the way to Evidently's report."""
     name = workspace.project.name
-    lines = [f"# {escape(window.batch)}: {window.health}", escape(window.sentence), f"**Action:** {window.action}"]
-    if window.report is not None:
-        lines.append(f"Drift report: {code(str(window.report))}; trueup ui shows it in Evidently")
-    if window.notes:
-        lines.append("\n".join(f"- {escape(note)}" for note in window.notes))
-    show_markdown(f"{name}-health", "\n\n".join(lines), f"{window.batch}: {window.health}")
-    drifted = {*window.drifted, *([window.prediction] if window.prediction_drifted else [])}
-    moved = sorted(window.drift.items(), key=lambda item: -item[1])[:20]
+    show_markdown(f"{name}-health", describe_window(window), f"{window.batch}: {window.health}")
+    drifted: set[str | None] = {*window.drifted}
+    drifted |= {window.prediction} if window.prediction_drifted else set()
+    drifted |= {window.label} if window.label_drifted else set()
+    beside = {window.prediction: "(the predictions)", window.label: "(the labels)"}
+    moved = sorted(window.drift.items(), key=lambda item: (-window.effects.get(item[0], 0.0), -item[1]))[:MOST_COLUMNS]
     rows = [
         {
-            "column": "(the predictions)" if c == window.prediction else c,
+            "column": beside.get(c, c),
             "distance (PSI)": float(_number(d)),
+            "distance x importance": float(_number(window.effects.get(c, 0.0))),
             "drifted": "yes" if c in drifted else "no",
         }
         for c, d in moved
     ]
-    show_table(f"{name}-drift", rows, f"{window.batch}: columns by their distance to the profile")
+    show_table(f"{name}-drift", rows, f"{window.batch}: columns by what their move may do to the model")
+
+
+def describe_window(window: Window) -> str:
+    """A window's health as Markdown: the verdict, what is promised of it, performance and what scoring saw anew."""
+    lines = [f"# {escape(window.batch)}: {window.health}", escape(window.sentence), f"**Action:** {window.action}"]
+    if window.promise:
+        lines.append(f"**False alarms:** {escape(window.promise)}. So far: {escape(window.realised)}.")
+    compared = {m.name: m for m in window.performance}
+    estimated = {m.name: m for m in window.estimated}
+    rows = [
+        (
+            METRICS[n].title if n in METRICS else n,
+            _with_interval(compared.get(n)),
+            _with_interval(estimated.get(n)),
+            _number(window.promised.get(n)),
+        )
+        for n in dict.fromkeys([*compared, *estimated])
+    ]
+    if rows:
+        lines.append(_table(("metric", "realised", "estimated without labels", "promised"), rows))
+    if window.delays and window.labelled:
+        curve = [(f"{days} days", f"{share:.0%}", f"{old:,}") for days, old, share in window.delays]
+        lines.append("## How long labels take\n\n" + _table(("after", "known", "of rows so old"), curve))
+    if window.parts:
+        parts = sorted(window.parts.items(), key=lambda item: -item[1])[:MOST_COLUMNS]
+        lines.append("## Where it sits\n\n" + _table(("part", "distance (PSI)"), [(n, _number(d)) for n, d in parts]))
+    if window.skew:
+        skew = list(window.skew.items())[:MOST_COLUMNS]
+        lines.append("## Scoring saw what training did not\n\n" + _table(("column", "what"), skew))
+    if window.report is not None:
+        lines.append(f"Drift report: {code(str(window.report))}; trueup ui shows it in Evidently")
+    if window.notes:
+        lines.append("\n".join(f"- {escape(note)}" for note in window.notes))
+    return "\n\n".join(lines)
+
+
+def _with_interval(value: MetricValue | None) -> str | None:
+    if value is None:
+        return None
+    ends = f" [{_number(value.low)}, {_number(value.high)}]" if math.isfinite(value.low) else ""
+    return f"{_number(value.value)}{ends}"
 
 
 def show_check(workspace: Workspace, result: ContractResult) -> None:

@@ -60,12 +60,14 @@ def describe(
     for entry in entries:
         by_step.setdefault(entry.step, []).append(entry)
     lines = [title]
+    lines += _delivered(by_step.get("labels", []))
     lines += _checked(by_step.get("validate", []))
     lines += _looked(by_step.get("look", []))
     lines += _trained(by_step.get("train", []))
     lines += _released(project, by_step.get("release", []), by_step.get("alias", []))
     lines += _scored(by_step.get("score", []))
     lines += _monitored(by_step.get("monitor", []))
+    lines += _told(by_step.get("alert", []))
     if len(lines) == 1:
         lines.append(_line("nothing", "to do: everything was done before"))
     personal = _personal(project, by_step.get("validate", []))
@@ -83,6 +85,11 @@ def describe(
     done = [line for line in said[1:] if line not in personal]
     headline = "; ".join(" ".join(line.split()) for line in done[:3])
     return TurnReport(project.name, headline, outcome, code, tuple(lines))
+
+
+def _delivered(entries: list[Entry]) -> list[str]:
+    """What was said about labels apart from the rows, in the newest entry's words."""
+    return [_line("labels", e.reason) for e in entries[-1:]]
 
 
 def _checked(entries: list[Entry]) -> list[str]:
@@ -199,6 +206,21 @@ def _monitored(entries: list[Entry]) -> list[str]:
         action = "" if last.payload["action"] == "none" else f"; action: {last.payload['action']}"
         lines.append(_line("health", f"{_keys([last.subject])} {last.outcome}: {last.reason}{action}"))
         lines += [_line("note", text) for text in last.payload["notes"] if last.payload["report"] is None]
+    return lines
+
+
+def _told(entries: list[Entry]) -> list[str]:
+    """Whom the alerts of this turn reached; nothing where no address is set."""
+    lines = []
+    for entry in entries[-2:]:
+        reached: dict[str, list[str]] = {"sent": [], "failed": []}
+        for name, delivery in entry.payload["channels"].items():
+            reached[delivery["state"]].append(name)
+        sent = [name for name in reached["sent"] if name != "prefect"]
+        parts = [f"sent to {', '.join(sent)}"] if sent else []
+        parts += [f"did not reach {', '.join(reached['failed'])}"] if reached["failed"] else []
+        if parts:
+            lines.append(_line("alert", f"{_keys([entry.subject])} {entry.outcome}: {'; '.join(parts)}"))
     return lines
 
 

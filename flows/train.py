@@ -135,7 +135,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
             stored, soundness, _ = store_model(model, rows, split, folder / "refitted", spec)
             verdict = judge_challenger(evaluation, soundness, spec, state, audit)
         seen, listed = describe_seen(rows, split, spec, refit=refit)
-        files, texts = write_references(model, rows, split, prediction, listed, spec, folder)
+        files, texts = write_references(model, rows, split, prediction, listed, spec, folder, cut.batches)
         if spec.train.plots:
             files |= {f"plots/{p.name}": p for p in draw_plots(evaluation, folder / "plots")}
         evidence = {

@@ -6,14 +6,18 @@ import getpass
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from flows.engine.notices import read_addresses
 from flows.moment import next_moment, parse_moment
 from flows.plan import passed_batches
 from tasks.config import LoadedProject, load_project, shown
+from tasks.data.label_index import LabelIndex
+from tasks.data.labels import remove_superseded
 from tasks.data.source import Batch, Source, read_source
 from tasks.errors import ConfigError
 from tasks.files import sweep_folder
@@ -22,6 +26,9 @@ from tasks.registry import follow_home
 from tasks.table import Schema
 
 log = logging.getLogger(__name__)
+# What the turn around has read of labels that come apart from the rows, by project file.
+_held_labels: ContextVar[Mapping[Path, LabelIndex]] = ContextVar("held_labels", default={})  # noqa: B039 - never changed
+ANNOUNCING = ("run", "monitor")  # the commands that tell of a change of health
 LOCK_SECONDS = 6 * 3600.0  # a turn may wait for another one that trains; the lock goes with its holder
 
 
@@ -102,6 +109,8 @@ def open_workspace(
     `reads` False leaves the source alone: a release must be possible while the source is not.
     """
     loaded = load_project(project, overrides)
+    if command in ANNOUNCING:
+        read_addresses()
     logging.getLogger("trueup.progress").setLevel(logging.INFO)  # heard only where someone listens
     now = datetime.now(UTC)
     actor = find_actor()
@@ -117,7 +126,8 @@ def open_workspace(
         moment = resolve_moment(as_of, loaded, ledger, source.batches, now)
         workspace = Workspace(loaded, ledger, source, moment, now, actor)
         sweep_folder(workspace.scratch)
-        yield workspace
+        with _holding_labels(workspace):
+            yield workspace
 
 
 def check_begun(project: LoadedProject) -> None:
@@ -150,7 +160,11 @@ def look_at_source(project: LoadedProject, ledger: Ledger, found: Source | None 
     `found` is what a look just before, without a ledger, has found.
     """
     known = ledger.known_files(project.name)
-    source = found or read_source(project, {path: file.payload for path, file in known.items()})
+    held = _held_labels.get().get(project.path)
+    source = found or read_source(project, {path: file.payload for path, file in known.items()}, held)
+    if found is not None and found.labels is not None:  # what was read before there was a home is kept in it
+        kept = read_source(project, {file.path: file.to_json() for file in found.scanned}, held)
+        source = replace(kept, scanned=found.scanned)
     if source.scanned:
         there = {path for b in source.batches for path in b.files}
         new = {f.path: (f.size, f.mtime_ns, f.to_json()) for f in source.scanned}
@@ -158,6 +172,21 @@ def look_at_source(project: LoadedProject, ledger: Ledger, found: Source | None 
     for path, rows in source.untimed.items():
         log.warning("%s: %s rows without a time belong to no batch and are left out", shown(Path(path)), rows)
     return source
+
+
+@contextmanager
+def _holding_labels(workspace: Workspace) -> Iterator[None]:
+    """All flows of one turn see the same labels, whatever is delivered meanwhile; a database is asked once."""
+    project, labels, held = workspace.project, workspace.source.labels, _held_labels.get()
+    if labels is None or project.path in held:
+        yield
+        return
+    remove_superseded(project, labels)
+    token = _held_labels.set({**held, project.path: labels})
+    try:
+        yield
+    finally:
+        _held_labels.reset(token)
 
 
 def resolve_moment(

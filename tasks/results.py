@@ -11,7 +11,9 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 Status = Literal["pass", "fail", "inconclusive", "not_applicable"]
 Outcome = Literal["promote", "hold", "reject"]
@@ -116,6 +118,7 @@ class TrainingFrame:
     batches: tuple[str, ...]
     dropped: Mapping[str, int] = field(default_factory=dict)  # reason -> rows left out
     filled: Mapping[str, Filled] = field(default_factory=dict)  # feature -> where it has values
+    batch: NDArray[np.int64] | None = None  # per row its batch, as a position in `batches`
 
 
 @dataclass(frozen=True)
@@ -496,11 +499,44 @@ class Window:
     promised: Mapping[str, float] = field(default_factory=dict)  # metric -> the test interval's ends
     report: Path | None = None
     performance: tuple[MetricValue, ...] = ()  # with intervals; the first is the project's metric
-    drifted: tuple[str, ...] = ()  # columns, the furthest first
-    faults: tuple[str, ...] = ()  # broken columns, one clause each
+    drifted: tuple[str, ...] = ()  # columns, first those whose move may do most to the model
+    faults: tuple[str, ...] = ()  # what broke, one clause each
     notes: tuple[str, ...] = ()  # such as what was not drawn, and why
     counts: Path | None = None  # the window's own profile, in JSON
     prediction: str | None = None  # what `drift` calls the predictions, and
     prediction_drifted: bool = False
+    label: str | None = None  # what `drift` calls the labels, and
+    label_drifted: bool = False
+    parts: Mapping[str, float] = field(default_factory=dict)  # drifted columns within segments -> distance
+    cause: str = ""  # what alerts are told apart by
+    alarm: bool = False  # news, and no drift that goes on
+    promise: str = ""  # what is promised of false alarms
+    realised: str = ""  # alarms so far, beside the budget
+    estimated: tuple[MetricValue, ...] = ()  # without labels
+    delays: tuple[tuple[int, int, float], ...] = ()  # days, rows that are that old, share of them with a label by then
+    skew: Mapping[str, str] = field(default_factory=dict)  # column -> what scoring saw and training did not
+    effects: Mapping[str, float] = field(default_factory=dict)  # column -> distance x importance
+    trace: Mapping[str, Any] = field(default_factory=dict)  # what later windows are compared with
     end: datetime | None = None
     monitored_at: datetime | None = None
+
+
+# ---------------------------------------------------------------- labels that come late
+
+
+@dataclass(frozen=True)
+class LabelDeliveries:
+    """What was said about labels apart from the rows, until a moment."""
+
+    words: int  # ids with a label, a repeated one each time
+    duplicates: int  # words that say what another one said, of the same time
+    contradictions: int  # ids of which different labels are said at the same time, not settled by a later word
+    examples: tuple[str, ...]  # up to 3 of these ids; none where ids are personal data
+    unknown: int  # ids that no batch holds
+    nameless: int  # rows without an id
+    newest: datetime | None  # time of the newest word; None where they have no times
+
+    @property
+    def faulty(self) -> bool:
+        """Whether there is something to mend."""
+        return bool(self.contradictions or self.unknown or self.nameless)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from tasks.errors import DataError
 
 Kind = Literal["integer", "number", "boolean", "string", "datetime", "datetime_utc", "empty"]
 CHUNK_ROWS = 65_536
+ALWAYS, NEVER = -(2**62), 2**62  # moments in microseconds since 1970: before every other, and after
 _ARROW: dict[Kind, pa.DataType] = {
     "integer": pa.int64(),
     "number": pa.float64(),
@@ -83,12 +85,29 @@ def unite_kinds(a: Kind, b: Kind) -> Kind:
     return "number" if {a, b} == {"integer", "number"} else "string"
 
 
+class LabelWords(Protocol):
+    """What was said about labels elsewhere than in the rows, by id."""
+
+    @property
+    def id(self) -> str:
+        """The rows' column that labels are joined by."""
+
+    def look_up(
+        self, ids: pa.Array, own: pa.Array, known_from: NDArray[np.int64], until: int
+    ) -> tuple[pa.Array, NDArray[np.int64]]:
+        """The labels (n,) as the last words until a moment have them, in the type of `own`, and since when (n,).
+
+        `own` are the rows' own labels, which count as said at `known_from`. Moments are microseconds since 1970.
+        """
+
+
 @dataclass(frozen=True)
 class TableRef:
     """Rows of one batch: which files, which period of them, and as of when.
 
     `start` and `end` (UTC, half-open) select rows by `time`; None takes the whole files. Rows come in the order of
-    the files and of the rows within them.
+    the files and of the rows within them. With `labels` the target is filled from there, whether or not the files
+    have such a column; `schema` holds it in any case.
     """
 
     batch: str
@@ -103,6 +122,19 @@ class TableRef:
     as_of: datetime | None = None
     label_delay: timedelta = timedelta(0)
     labels_hidden: bool = False  # hides every label: what scoring sees
+    labels: LabelWords | None = None  # labels from elsewhere, joined by id
+
+    @property
+    def said_at(self) -> str:
+        """The name of a further column that may be asked for: since when the label that is shown is known.
+
+        UTC; missing where no label is shown, and where it was known from the beginning. No column of the rows is
+        called so.
+        """
+        name = "said_at"
+        while name in self.schema.names:
+            name += "_"
+        return name
 
     def without_labels(self) -> TableRef:
         """The same rows with every label missing."""
@@ -133,14 +165,31 @@ class TableRef:
     def record_batches(self, rows: int = CHUNK_ROWS, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The same rows as Arrow record batches of the canonical types."""
         wanted = list(self.schema.names if columns is None else columns)
-        needed = [*wanted, *([self.time] if self.time and self.time not in wanted else [])]
+        told = self.said_at in wanted
+        labelled = told or self.target in wanted
+        needed = [name for name in wanted if name != self.said_at]
+        needed += [self.time] if self.time else []
+        needed += [self.target] if told else []
+        needed += [self.labels.id] if self.labels is not None and labelled else []
+        needed = list(dict.fromkeys(needed))
         for path in self.files:
             for batch in read_file(path, self.schema, rows, needed, self.time, self.time_format, self.timezone):
-                kept = self._visible(batch)
+                kept = self._in_period(batch)
+                if labelled and kept.num_rows:
+                    kept = self._with_labels(kept, told)
                 if kept.num_rows:
                     yield kept.select(wanted)
 
-    def _visible(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def known_from(self, batch: pa.RecordBatch) -> NDArray[np.int64]:
+        """When each row's own label counts as said, in microseconds since 1970; ALWAYS in a table without time, NEVER
+        for a row that has none. Before the batch's end nothing of it is seen. Shape (rows,)."""
+        if self.time is None:
+            return np.full(batch.num_rows, ALWAYS, np.int64)
+        times = batch.column(self.time)
+        moments: NDArray[np.int64] = pc.fill_null(times.cast(pa.int64()), NEVER).to_numpy(zero_copy_only=False)
+        return np.where(moments == NEVER, NEVER, moments + self.label_delay // timedelta(microseconds=1))
+
+    def _in_period(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         if self.time is not None and (self.start is not None or self.end is not None):
             times = batch.column(self.time)
             mask = None
@@ -150,20 +199,34 @@ class TableRef:
                 before = pc.less(times, pa.scalar(self.end, times.type))
                 mask = before if mask is None else pc.and_(mask, before)
             batch = batch.filter(mask)  # a missing time belongs to no period
+        return batch
+
+    def _with_labels(self, batch: pa.RecordBatch, told: bool) -> pa.RecordBatch:
+        """The rows with the labels that are known as of the moment, and `told`, since when."""
         index = batch.schema.get_field_index(self.target)
-        if index < 0:
-            return batch
+        own, since = batch.column(index), self.known_from(batch)
+        until = NEVER if self.as_of is None else microseconds(self.as_of)
+        if self.as_of is not None and self.end is not None and self.end > self.as_of:
+            until = ALWAYS - 1  # the batch is not there yet
         if self.labels_hidden:
-            hidden: pa.Array = pa.nulls(batch.num_rows, batch.column(index).type)
+            shown: pa.Array = pa.nulls(batch.num_rows, own.type)
+        elif self.labels is not None:
+            shown, since = self.labels.look_up(batch.column(self.labels.id), own, since, until)
         elif self.as_of is None or self.time is None:
-            return batch
+            shown = own
         else:
-            known_by = pa.scalar(self.as_of - self.label_delay, pa.timestamp("us", "UTC"))
-            known = pc.fill_null(pc.less_equal(batch.column(self.time), known_by), False)
-            if self.end is not None and self.end > self.as_of:
-                known = pa.array(np.zeros(batch.num_rows, bool))
-            hidden = pc.if_else(known, batch.column(index), pa.scalar(None, batch.column(index).type))
-        return batch.set_column(index, batch.schema.field(index).with_type(hidden.type), hidden)
+            shown = pc.if_else(pa.array(since <= until), own, pa.scalar(None, own.type))
+        batch = batch.set_column(index, batch.schema.field(index).with_type(shown.type), shown)
+        if not told:
+            return batch
+        missing = np.asarray(shown.is_null(nan_is_null=True)) | (since <= ALWAYS) | (since >= NEVER)
+        moments = pa.array(np.where(missing, 0, since), pa.timestamp("us", "UTC"), mask=missing)
+        return batch.append_column(self.said_at, moments)
+
+
+def microseconds(moment: datetime) -> int:
+    """A moment as microseconds since 1970, as Arrow counts them."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def to_frame(batch: pa.RecordBatch) -> pd.DataFrame:
@@ -201,6 +264,12 @@ def read_file(
                 array = _cast(array, kind, path, name)
             arrays.append(array)
         yield pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+def as_canonical(array: pa.Array, where: str, name: str) -> tuple[pa.Array, Kind]:
+    """Values of any Arrow type as one of the canonical kinds. DataError, naming `where`, for what is none."""
+    kind = _kind_of(array.type)
+    return _cast(array, kind, where, name), kind
 
 
 def infer_schema(path: str) -> Schema:

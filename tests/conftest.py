@@ -62,7 +62,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees the user's servers or home, nor another test's."""
-    for name in ("TRUEUP_DATABASE_URL", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "TRUEUP_CRASH_AT"):
+    ours = ("TRUEUP_DATABASE_URL", "TRUEUP_LABELS_URL", "TRUEUP_ALERTS", "TRUEUP_CRASH_AT")
+    for name in (*ours, "MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TRUEUP_HOME", str(tmp_path / "home"))
     before = dict(os.environ)

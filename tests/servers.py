@@ -1,17 +1,23 @@
-"""Real servers that tests start, stop in the middle, and start again: MLflow and PostgreSQL."""
+"""Real servers that tests start, stop in the middle, and start again: MLflow, PostgreSQL, webhooks and mail."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from contextlib import suppress
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +112,67 @@ class PostgresServer:
         """Stop it for good and remove its folder."""
         self.start()
         self._server.cleanup()
+
+
+class Webhook:
+    """A web server of one's own that notes what is posted to it, and answers as it is told to."""
+
+    def __init__(self) -> None:
+        self.posted: list[dict[str, Any]] = []
+        self.paths: list[str] = []
+        self.status = 200
+        webhook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                webhook.posted.append(json.loads(body))
+                webhook.paths.append(self.path)
+                self.send_response(webhook.status)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.place = f"127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def titles(self) -> list[str]:
+        """The titles of what came so far."""
+        return [posted["title"] for posted in self.posted]
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Mailbox:
+    """A mail server of one's own that takes what it is given."""
+
+    def __init__(self) -> None:
+        self.mails: list[EmailMessage] = []
+        mailbox = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                self.wfile.write(b"220 ready\r\n")
+                while line := self.rfile.readline():
+                    verb = line.strip().upper()
+                    if verb == b"DATA":
+                        self.wfile.write(b"354 go on\r\n")
+                        text = b"".join(iter(self.rfile.readline, b".\r\n"))
+                        mailbox.mails.append(message_from_bytes(text, policy=policy.default))  # type: ignore[arg-type]
+                    self.wfile.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 ok\r\n")
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = int(self._server.server_address[1])
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more."""
+        self._server.shutdown()
+        self._server.server_close()

@@ -6,6 +6,8 @@ recording     without a server: Prefect's API, served by a thread of the command
 server        `trueup up` and `down`
 crashes       runs that died without a word
 logs          what stands on the pages of runs
+events        what happened to a project, for automations and pages
+notices       short texts to webhooks, mail and chats
 artifacts     Markdown, tables and links on the pages of runs
 pages         `trueup ui`: the pages of Prefect, MLflow and Evidently together
 """

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, field_validator, model_validator
 
 from tasks.config.gates import Gates
+from tasks.config.labels import Labels
+from tasks.config.monitoring import Monitor
 from tasks.config.values import Columns, Section, Share, Slug, Span
 
 TaskType = Literal["binary", "multiclass", "regression"]
@@ -38,6 +40,9 @@ class Data(Section):
     """What is one delivery of rows. Default: `month` where there is a time column, else `all`."""
     label_delay: Span = timedelta(0)
     """A label counts as known this long after its row."""
+    labels: Labels | None = None
+    """Where labels are that come in files of their own or from a database. The target need then not be in `source`;
+    a value that is there counts as said `label_delay` after its row, and a later word wins."""
     group: str | None = None
     """Rows of one group never straddle a split."""
     exclude: Columns = ()
@@ -70,6 +75,11 @@ class Data(Section):
                 raise ValueError(f"the {role} column {getattr(self, role)!r} is also in exclude")
         if self.target in (self.time, self.id, self.group):
             raise ValueError(f"the target {self.target!r} cannot also be the time, id or group column")
+        if self.labels is not None:
+            if self.id is None:
+                raise ValueError("labels are joined by id; set data.id to the column of `source` that names a row")
+            if self.labels_id == self.labels_label or self.labels.time in (self.labels_id, self.labels_label):
+                raise ValueError("labels: id, label and time are columns of their own; name different ones")
         both = sorted(set(self.personal) & set(self.not_personal))
         if both:
             raise ValueError(f"column {both[0]!r} is both in personal and in not_personal; leave it in one")
@@ -93,6 +103,16 @@ class Data(Section):
     def sources(self) -> tuple[str, ...]:
         """The source as a tuple of paths or globs."""
         return (self.source,) if isinstance(self.source, str) else self.source
+
+    @property
+    def labels_id(self) -> str:
+        """The column that names a row where the labels are, the default resolved."""
+        return (self.labels.id if self.labels else None) or self.id or ""
+
+    @property
+    def labels_label(self) -> str:
+        """The column with the label where the labels are, the default resolved."""
+        return (self.labels.label if self.labels else None) or self.target
 
     @property
     def called(self) -> str:
@@ -201,15 +221,6 @@ class Train(Section):
         if self.metric == "expected_cost" and self.costs is None:
             raise ValueError("metric: expected_cost needs train.costs; state false_positive and false_negative")
         return self
-
-
-class Monitor(Section):
-    """What is watched in production."""
-
-    sample_rows: Annotated[int, Field(ge=200, le=100_000)] = 5_000
-    """Rows that Evidently's pictures are drawn from, of the reference and of the window each."""
-    max_categories: Annotated[int, Field(ge=5, le=200)] = 30
-    """Category values shown by name in pictures; the others are drawn as one."""
 
 
 class Project(Section):

@@ -54,9 +54,13 @@ def hash_rows(batch: pa.RecordBatch, columns: Sequence[str]) -> NDArray[np.uint6
 
 def sum_rows(hashes: NDArray[np.uint64]) -> Sum:
     """The sum over rows of `hash_rows`."""
+    return Sum(len(hashes), *(int(lane.sum(dtype=np.uint64)) for lane in split_lanes(hashes)))
+
+
+def split_lanes(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """What each hash adds to the two lanes of a `Sum`: (n,) each, to be added up modulo 2**64."""
     with np.errstate(over="ignore"):
-        second = _mix(hashes ^ np.uint64(0xD6E8FEB86659FD93))
-        return Sum(len(hashes), int(hashes.sum(dtype=np.uint64)), int(second.sum(dtype=np.uint64)))
+        return hashes, _mix(hashes ^ np.uint64(0xD6E8FEB86659FD93))
 
 
 def sum_where(hashes: NDArray[np.uint64], mask: NDArray[np.bool_]) -> Sum:

@@ -36,13 +36,13 @@ def gather_training_rows(
     """
     data = project.spec.data
     check_columns(batches, project.spec)
-    unused = frozenset(data.exclude) - project.spec.audited
+    unused = frozenset(data.exclude) - project.spec.audited - frozenset(project.spec.monitor.segments)
     schema = _one_schema(batches, data.target, unused)
     columns = [c for c in schema.names if c not in unused]
-    frames, total = [], Sum()
+    frames, origins, total = [], [], Sum()
     dropped = {"in quarantine": 0, "label not known": 0}
     filled = {name: Filled() for name in columns if name not in data.not_features}
-    for batch in batches:
+    for number, batch in enumerate(batches):
         skip = quarantined.get(batch.key, np.empty(0, np.int64))
         position = 0
         table = table_of(batch, data, as_of)
@@ -61,6 +61,7 @@ def gather_training_rows(
             if kept.num_rows:
                 total = total.plus(sum_rows(hash_rows(kept, columns)))
                 frames.append(to_frame(kept))
+                origins.append(np.full(kept.num_rows, number, np.int64))
     keys = tuple(b.key for b in batches)
     if not frames:
         raise DataError(
@@ -69,10 +70,12 @@ def gather_training_rows(
             + (f" as of {as_of:%Y-%m-%d %H:%M %Z}." if as_of else ".")
             + f" Expected rows with a value in the target {data.target!r}; see data.label_delay and as_of."
         )
-    frame = pd.concat(frames, ignore_index=True)
+    frame, origin = pd.concat(frames, ignore_index=True), np.concatenate(origins)
     if data.time:
         order = [data.time, *([data.id] if data.id else [])]
-        frame = frame.sort_values(order, kind="stable", ignore_index=True)
+        frame = frame.sort_values(order, kind="stable")
+        origin = origin[frame.index.to_numpy()]
+        frame = frame.reset_index(drop=True)
     labels = frame.pop(data.target)
     if like is None:
         target, task, classes = encode_labels(labels, data)
@@ -83,6 +86,7 @@ def gather_training_rows(
         readable = target.notna()
         dropped["label that the model does not know"] = int((~readable).sum())
         frame, target = frame[readable].reset_index(drop=True), target[readable].reset_index(drop=True)
+        origin = origin[readable.to_numpy()]
         target = target if task == "regression" else target.astype("int64")
     features = tuple(c for c in columns if c not in data.not_features)
     return TrainingFrame(
@@ -97,6 +101,7 @@ def gather_training_rows(
         batches=keys,
         dropped={reason: count for reason, count in dropped.items() if count},
         filled=filled,
+        batch=origin,
     )
 
 

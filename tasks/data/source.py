@@ -6,11 +6,8 @@ asking again whether anything is new costs one look at the file system.
 
 from __future__ import annotations
 
-import difflib
-import glob
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -23,13 +20,13 @@ import pyarrow as pa
 
 from tasks.config import LoadedProject, Project, readable, shown
 from tasks.config.project import Data
+from tasks.data.finding import FORMATS, match_files, resembling
 from tasks.data.fingerprint import Sum, hash_rows, sum_where
+from tasks.data.label_index import LabelIndex
+from tasks.data.labels import BatchLabels, fit_kind, index_labels
 from tasks.errors import DataError
 from tasks.stage import stage
-from tasks.table import Column, Schema, TableRef, infer_schema, read_file
-
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-_FORMATS = (".parquet", ".pq", ".csv", ".csv.gz")
+from tasks.table import Column, Schema, TableRef, infer_schema, read_file, unite_kinds
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,11 @@ class FileIndex:
 
 @dataclass(frozen=True)
 class Batch:
-    """One delivery of rows. `start` and `end` (UTC, half-open) are None for a table without time."""
+    """One delivery of rows. `start` and `end` (UTC, half-open) are None for a table without time.
+
+    Where labels come apart from the rows, `labelled` and `content` are about those that are known at the moment that
+    it was taken `at`.
+    """
 
     key: str
     start: datetime | None
@@ -86,13 +87,34 @@ class Batch:
     schema: Schema
     files: tuple[str, ...]
     last: datetime | None = None
+    labels: BatchLabels | None = None
+
+    def at(self, as_of: datetime | None) -> Batch:
+        """The batch with the labels that are known as of a moment; itself where it is None, and where all labels are
+        in the source."""
+        if self.labels is None or as_of is None:
+            return self
+        return self._told(replace(self.labels, as_of=as_of))
+
+    def _told(self, labels: BatchLabels) -> Batch:
+        labelled, content = labels.known()
+        return replace(self, labels=labels, labelled=labelled, content=content)
+
+    def joined(self, index: LabelIndex, target: str) -> Batch:
+        """The batch as it was delivered with the labels of an index that has surveyed it."""
+        kind = unite_kinds(self.schema.kind(target) or "empty", index.kind)
+        labels = BatchLabels(index, self.key, self.content, kind, index.last_change(self.key))
+        schema = self.schema.united(Schema((Column(target, kind),)))
+        return replace(self, schema=schema)._told(labels)
 
     def visible(self, as_of: datetime) -> bool:
         """Whether its period has ended."""
         return self.end is None or self.end <= as_of
 
     def labels_complete(self, as_of: datetime, delay: timedelta) -> bool:
-        """Whether every label that this delivery holds is known."""
+        """Whether every label that this delivery holds, or that was said about it, is known."""
+        if self.labels is not None:
+            return self.visible(as_of) and self.labels.complete(as_of)
         return self.last is None or max(self.last + delay, self.end or self.last) <= as_of
 
 
@@ -104,47 +126,28 @@ class Source:
     schema: Schema
     untimed: Mapping[str, int] = field(default_factory=dict)  # file -> rows without a time
     scanned: tuple[FileIndex, ...] = ()  # files that were read now, to be remembered
+    labels: LabelIndex | None = None  # labels that come apart from the rows
 
     def visible(self, as_of: datetime) -> tuple[Batch, ...]:
-        """The batches that are there as of a moment."""
-        return tuple(b for b in self.batches if b.visible(as_of))
+        """The batches that are there as of a moment, with what is known of their labels then."""
+        return tuple(b.at(as_of) for b in self.batches if b.visible(as_of))
 
 
 def find_files(project: LoadedProject) -> list[Path]:
     """The source's files, sorted by path. DataError where there is none or where one has no known format."""
-    files: set[Path] = set()
-    for source in project.spec.data.sources:
-        pattern = (
-            str(Path(source).expanduser()) if Path(source).expanduser().is_absolute() else str(project.root / source)
-        )
-        found = [Path(p) for p in glob.glob(pattern, recursive=True) if Path(p).is_file()]  # noqa: PTH207 - patterns may be absolute
-        if not found and Path(pattern).is_dir():
-            raise DataError(
-                f"{shown(project.path)}: data.source: {source!r} is a folder; expected files. "
-                f"Say which: {source.rstrip('/')}/*.csv or {source.rstrip('/')}/*.parquet."
-            )
-        if not found:
-            raise DataError(
-                f"{shown(project.path)}: data.source: {source!r} matches no file under {shown(project.root)}/. "
-                "Expected at least one .parquet, .csv or .csv.gz file; a relative path starts at that folder."
-            )
-        files.update(found)
-    for path in sorted(files):
-        if not path.name.endswith(_FORMATS):
-            raise DataError(f"{shown(path)}: expected a file that ends in {', '.join(_FORMATS)}.")
-        if not str(path).isascii() and str(path).encode("utf-8", "replace").decode() != str(path):
-            raise DataError(f"{shown(path)}: the file's name is not UTF-8. Rename the file.")
-    return sorted(files)
+    return match_files(project, project.spec.data.sources, "data.source")
 
 
 def index_source(
     project: LoadedProject,
     known: Mapping[str, str],
     progress: Callable[[str], None] = lambda _: None,
+    labels: LabelIndex | None = None,
 ) -> Source:
     """Look at every file, read those that are new or changed since `known` (path -> FileIndex as JSON).
 
-    Raises DataError for a file that cannot be read, and where the target, time or id column is nowhere.
+    `labels` are those of data.labels where they were read already. Raises DataError for a file that cannot be read,
+    and where the target, time or id column is nowhere.
     """
     settings = _settings_digest(project.spec.data)
     files: list[FileIndex] = []
@@ -163,16 +166,16 @@ def index_source(
     data = project.spec.data
     for role in ("target", "time", "id", "group"):
         name = getattr(data, role)
-        if name is not None and schema.kind(name) is None:
+        if name is not None and schema.kind(name) is None and not (role == "target" and data.labels):
             raise DataError(
                 f"{shown(project.path)}: data.{role}: no column {name!r} in {data.called}. "
-                f"{_resembling(name, schema)}Columns found: {', '.join(map(repr, schema.names[:40]))}."
+                f"{resembling(name, schema)}Columns found: {', '.join(map(repr, schema.names[:40]))}."
             )
     for key, names in _list_named(project.spec).items():
         absent = next((name for name in names if schema.kind(name) is None), None)
         if absent is not None:
             raise DataError(
-                f"{shown(project.path)}: {key}: no column {absent!r} in {data.called}. {_resembling(absent, schema)}"
+                f"{shown(project.path)}: {key}: no column {absent!r} in {data.called}. {resembling(absent, schema)}"
                 f"Columns found: {', '.join(map(repr, schema.names[:40]))}."
             )
     batches = _assemble(files, data)
@@ -182,7 +185,18 @@ def index_source(
             raise DataError(f"{where}: no row has a time: column {data.time!r} is missing throughout.")
         raise DataError(f"{where}, and no rows in {'them' if len(files) > 1 else 'it'}; expected at least one row.")
     untimed = {f.path: f.untimed for f in files if f.untimed}
-    return Source(batches=batches, schema=schema, untimed=untimed, scanned=tuple(scanned))
+    source = Source(batches=batches, schema=schema, untimed=untimed, scanned=tuple(scanned))
+    return source if data.labels is None else _join(source, labels or index_labels(project), project)
+
+
+def _join(source: Source, labels: LabelIndex, project: LoadedProject) -> Source:
+    """The source with labels that come apart from its rows."""
+    data = project.spec.data
+    index = fit_kind(labels, source.schema.kind(data.target), project)
+    index.survey([(table_of(b, data, None), b.content) for b in source.batches])
+    batches = tuple(b.joined(index, data.target) for b in source.batches)
+    schema = source.schema.united(Schema((Column(data.target, index.kind),)))
+    return replace(source, batches=batches, schema=schema, labels=index)
 
 
 def _list_named(spec: Project) -> dict[str, tuple[str, ...]]:
@@ -200,20 +214,8 @@ def _list_named(spec: Project) -> dict[str, tuple[str, ...]]:
         "data.known_in_time": data.known_in_time,
         "data.personal": data.personal,
         "data.not_personal": data.not_personal,
+        "monitor.segments": spec.monitor.segments,
     }
-
-
-def _resembling(name: str, schema: Schema) -> str:
-    """What may have gone wrong where there is no column `name`: a near miss, other separators, no header line."""
-    plain = {n.strip().lower(): n for n in schema.names}
-    close = difflib.get_close_matches(name.strip().lower(), plain, n=1)
-    if close:
-        return f"Did you mean {plain[close[0]]!r}? "
-    if len(plain) == 1 and (mark := next((m for m in ";\t|" if m in schema.names[0]), None)):
-        return f"Its fields seem to be separated by {mark!r}; commas are expected. "
-    if sum(_NUMBER.fullmatch(n) is not None for n in plain) >= 2:
-        return "The first line looks like values: a CSV file needs a line with the columns' names. "
-    return ""
 
 
 def scan_file(path: str, size: int, mtime_ns: int, settings: str, data: Data) -> FileIndex:
@@ -227,7 +229,7 @@ def scan_file(path: str, size: int, mtime_ns: int, settings: str, data: Data) ->
     if data.time and time is None:
         raise DataError(
             f"{path}: no time column {data.time!r}; expected it in every file. "
-            f"{_resembling(data.time, schema)}Columns found: {', '.join(map(repr, columns[:40]))}."
+            f"{resembling(data.time, schema)}Columns found: {', '.join(map(repr, columns[:40]))}."
         )
     for batch in read_file(path, schema, time=time, time_format=data.time_format, timezone=data.timezone):
         keys, missing = _keys(batch, path, data)
@@ -253,6 +255,8 @@ def scan_file(path: str, size: int, mtime_ns: int, settings: str, data: Data) ->
 def table_of(batch: Batch, data: Data, as_of: datetime | None) -> TableRef:
     """A reference to the batch's rows, with the labels that are known as of a moment (None: all)."""
     by_time = data.time is not None and data.cut not in ("file", "all")
+    if batch.labels is not None and batch.labels.as_of is not None:
+        as_of = min(as_of or batch.labels.as_of, batch.labels.as_of)  # a word is not heard before it is said
     return TableRef(
         batch=batch.key,
         files=batch.files,
@@ -265,6 +269,7 @@ def table_of(batch: Batch, data: Data, as_of: datetime | None) -> TableRef:
         end=batch.end if by_time else None,
         as_of=as_of,
         label_delay=data.label_delay,
+        labels=batch.labels.index if batch.labels is not None else None,
     )
 
 
@@ -315,7 +320,7 @@ def _keys(batch: pa.RecordBatch, path: str, data: Data) -> tuple[np.ndarray[Any,
 def _stem(path: str) -> str:
     """A file's name without its ending, as text that a person can read and type: it names a batch everywhere."""
     name = Path(path).name
-    for ending in sorted(_FORMATS, key=len, reverse=True):
+    for ending in sorted(FORMATS, key=len, reverse=True):
         if name.endswith(ending):
             return readable(name[: -len(ending)])
     return readable(name)
@@ -413,6 +418,6 @@ def iterate_tables(batches: tuple[Batch, ...], data: Data, as_of: datetime | Non
 
 
 @stage("read source")
-def read_source(project: LoadedProject, known: Mapping[str, str]) -> Source:
+def read_source(project: LoadedProject, known: Mapping[str, str], labels: LabelIndex | None = None) -> Source:
     """The source as it is now; see `index_source`."""
-    return index_source(project, known)
+    return index_source(project, known, labels=labels)

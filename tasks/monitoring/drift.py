@@ -1,113 +1,158 @@
-"""How far a window's columns lie from the reference, and whether that is more than chance at its size.
+"""Which columns of a window drifted from the reference, and whether that is an alarm.
 
-A column counts as drifted only where its distance is worth a look *and* chance does not explain it: a permutation
-null at this window's size that counts the reference's own sampling error too, corrected over the columns
-(Benjamini-Hochberg). Windows differ among themselves, by season for one, and that is not in the null: no rate of
-false alarms is promised.
+A column has drifted where its distance is worth a look, chance does not explain it (a permutation null at this
+window's size, corrected over all that is watched), and the window stands out among comparable past ones by it. The
+rates and their wording are those of `tasks.stats.alarms`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tasks.monitoring.counts import ColumnCounts
-from tasks.monitoring.profile import Profile, WindowCounts
+from tasks.config.monitoring import Monitor
+from tasks.config.project import Data
+from tasks.monitoring.past import PastWindow, Signal, choose_comparable
+from tasks.monitoring.profile import LABEL, PREDICTION, Profile, WindowCounts
+from tasks.stats.alarms import Budget, Promise, find_signal, persists, rank_window, windows_per_year
+from tasks.stats.divergence import compare_cells, count_draws, measure_distance
+from tasks.stats.multiplicity import step_up
 
-WORTH_A_LOOK = 0.2  # PSI; by custom, below .1 is no change and above .25 a large one
-FALSE_DISCOVERIES = 0.05
-TOP_LEVELS = 30
-DRAWS = 999
-MOST_DRAWS = 20_000
-Counts = NDArray[np.int64]
+FEWEST_ROWS = 30  # of a segment: fewer are not tested by themselves
+UNDATED = "month"  # windows of files are taken for monthly where the budget is per year and nothing tells how often
 
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """One column of a window against the reference.
+    """One thing that is watched, beside the reference.
 
-    `distance` is a smoothed PSI, 0 where the two are alike. `p` is 1 where the distance is not worth a look: it was
-    not tested then.
+    `distance`: PSI less what sampling alone gives. `p`: 1 where the distance is not worth a look; it was not tested
+    then. `significant`: chance does not explain it. `drifted`: and it stands out among past windows.
     """
 
     distance: float
     p: float
+    significant: bool
     drifted: bool
 
 
-def find_drift(profile: Profile, window: WindowCounts, seed: int) -> tuple[dict[str, ColumnDrift], ColumnDrift | None]:
-    """Every column's drift, and that of the predictions (None where there are none on one side)."""
-    pairs = [pair_cells(column.counts, window.columns[name]) for name, column in profile.columns.items()]
-    with_prediction = profile.prediction is not None and window.prediction is not None
-    if profile.prediction is not None and window.prediction is not None:
-        pairs.append(pair_cells(profile.prediction.counts, window.prediction))
-    distances = [measure_psi(a, b) for a, b in pairs]
-    draws = min(MOST_DRAWS, max(DRAWS, math.ceil(10 * len(pairs) / FALSE_DISCOVERIES)))
-    random = np.random.default_rng(seed)
-    p = [permute(a, b, draws, random) if d >= WORTH_A_LOOK else 1.0 for (a, b), d in zip(pairs, distances, strict=True)]
-    found = reject(p, FALSE_DISCOVERIES)
-    drifts = [ColumnDrift(d, q, r) for d, q, r in zip(distances, p, found, strict=True)]
-    return dict(zip(profile.columns, drifts, strict=False)), drifts[-1] if with_prediction else None
+@dataclass(frozen=True)
+class Drift:
+    """What moved in a window.
 
-
-def pair_cells(reference: ColumnCounts, window: ColumnCounts) -> tuple[Counts, Counts]:
-    """The two sides' rows per cell, missing included; cells that are empty on both are left out.
-
-    Levels are named by their count on *both* sides together, the others pooled: chosen by the reference alone, the
-    pooled cell would be too empty there by selection. Where one side has too many levels, both are hashed.
+    `watched` by name: columns, PREDICTION, LABEL, and columns within segments. `signal`: alarm for a drift that is
+    new, continues for one that was an alarm before, signal where `persistence` asks for more windows. `since`: the
+    first window of the drift. `comparable`: how many past windows it was compared with.
     """
-    if reference.levels is None or window.levels is None:
-        a, b = reference.cells, window.cells
-    else:
-        names = sorted({*reference.levels, *window.levels})
-        both = np.array([[side.get(n, 0) for n in names] for side in (reference.levels, window.levels)], np.int64)
-        order = np.argsort(-both.sum(axis=0), kind="stable")
-        top, rest = both[:, order[:TOP_LEVELS]], both[:, order[TOP_LEVELS:]].sum(axis=1, keepdims=True)
-        a, b = np.hstack([top, rest])
-    a, b = np.append(a, reference.missing), np.append(b, window.missing)
-    filled = a + b > 0
-    return a[filled], b[filled]
+
+    watched: Mapping[str, ColumnDrift]
+    signal: Signal = "none"
+    since: str | None = None
+    promise: Promise | None = None
+    within: frozenset[str] = field(default_factory=frozenset)  # names of `watched` that are columns within a segment
+
+    @property
+    def columns(self) -> dict[str, ColumnDrift]:
+        """Of the features by themselves."""
+        beside = {PREDICTION, LABEL} | self.within
+        return {name: drift for name, drift in self.watched.items() if name not in beside}
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """The features that drifted, the furthest first."""
+        return _furthest(self.columns)
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The columns within segments that drifted, the furthest first."""
+        return _furthest({name: d for name, d in self.watched.items() if name in self.within})
 
 
-def measure_psi(a: Counts, b: Counts) -> float:
-    """Population stability index of counts (cells,), half a row added to each cell; 0 where a side is empty."""
-    if not a.sum() or not b.sum():
-        return 0.0
-    p = (a + 0.5) / (a.sum() + 0.5 * len(a))
-    q = (b + 0.5) / (b.sum() + 0.5 * len(b))
-    return float(np.sum((p - q) * np.log(p / q)))
+def find_drift(
+    profile: Profile,
+    window: WindowCounts,
+    key: str,
+    start: datetime | None,
+    past: Sequence[PastWindow],
+    data: Data,
+    monitor: Monitor,
+    seed: int,
+) -> Drift:
+    """What drifted. `past`: the reference's own batches and the windows before this one under the same version, in
+    their order, without broken ones."""
+    pairs = {
+        name: cells
+        for name, cells in profile.pair(window).items()
+        if min(cells.rows) >= (FEWEST_ROWS if name not in profile.columns else 1)
+    }
+    names = list(pairs)
+    promise = make_promise(data, monitor, 0)
+    alpha = promise.alpha
+    distances = np.array([measure_distance(cells) for cells in pairs.values()])
+    worth = distances >= monitor.smallest_drift
+    draws = count_draws(len(names), alpha)
+    p = np.array([compare_cells(pairs[name], draws, seed + at) if worth[at] else 1.0 for at, name in enumerate(names)])
+    significant = step_up(p, alpha) & worth
+    comparable = choose_comparable(past, start, data.cut, data.zone, promise.needed)
+    promise = make_promise(data, monitor, len(comparable))
+    signal, since, found = _judge(names, distances, significant, comparable, past, alpha, monitor, key)
+    within = {name for name in names if name not in profile.columns and name not in (PREDICTION, LABEL)}
+    watched = {
+        name: ColumnDrift(float(distances[at]), float(p[at]), bool(significant[at]), bool(found[at]))
+        for at, name in enumerate(names)
+    }
+    return Drift(watched, signal, since, promise, frozenset(within))
 
 
-def permute(a: Counts, b: Counts, draws: int, random: np.random.Generator) -> float:
-    """The p-value of a two-sample X2: the share of random deals of all rows onto the two sides that differ as much.
-
-    Exact for cells that were fixed beforehand, however sparse they are.
-    """
-    together, window = a + b, int(b.sum())
-    total = int(together.sum())
-    if total >= 10**9:  # the generator's limit; chance explains nothing of a distance worth a look at that size
-        return 1 / (draws + 1)
-    expected = together * (window / total)
-    dealt = random.multivariate_hypergeometric(together, window, size=draws, method="marginals")
-    statistics = ((dealt - expected) ** 2 / expected).sum(axis=1)
-    observed = float(((b - expected) ** 2 / expected).sum())
-    return (1 + int(np.sum(statistics >= observed * (1 - 1e-12)))) / (draws + 1)
+def make_promise(data: Data, monitor: Monitor, past: int) -> Promise:
+    """What may be promised with so many comparable past windows."""
+    budget = Budget.read(monitor.false_alarms)
+    yearly = windows_per_year(data.cut) or windows_per_year(UNDATED)
+    return Promise(budget, budget.find_alpha(yearly), past)
 
 
-def reject(p: list[float], share: float) -> list[bool]:
-    """Benjamini-Hochberg: which of a family of tests to reject, so that at most `share` of these are expected false."""
-    order = np.argsort(p)
-    passed = np.flatnonzero(np.asarray(p)[order] <= share * np.arange(1, len(p) + 1) / max(len(p), 1))
-    last = passed[-1] if len(passed) else -1
-    rejected = np.zeros(len(p), bool)
-    rejected[order[: last + 1]] = True
-    return rejected.tolist()
+def _judge(
+    names: Sequence[str],
+    distances: np.ndarray,
+    significant: np.ndarray,
+    comparable: Sequence[PastWindow],
+    past: Sequence[PastWindow],
+    alpha: float,
+    monitor: Monitor,
+    key: str,
+) -> tuple[Signal, str | None, np.ndarray]:
+    """The signal, since when, and which of `names` make it."""
+    table = np.array([[w.distances.get(name, math.nan) for name in names] for w in comparable]).reshape(
+        len(comparable), len(names)
+    )
+    running = bool(past) and past[-1].signal != "none"
+    episode: set[str] = set()
+    for window in reversed(past):
+        if window.signal == "none":
+            break
+        episode.add(window.key)
+    of_episode = np.array([w.key in episode for w in comparable], bool)
+    finding = find_signal(distances, table, significant, alpha, running=running, episode=of_episode)
+    if finding.signal == "none":
+        return "none", None, finding.columns
+    since = next((w.key for w in past if w.key in episode), key)
+    least, last = (int(part) for part in monitor.persistence.split(" of "))
+    signalled = [*(w.signal != "none" for w in past), True]
+    if not persists(signalled, least, last):
+        return "signal", since, finding.columns
+    said_before = any(w.signal in ("alarm", "continues") for w in past if w.key in episode)
+    if not said_before:
+        return "alarm", since, finding.columns
+    # What had not drifted before is news, where it exceeds all past windows, those of the running drift too.
+    known = {name for w in past if w.key in episode for name in w.drifted}
+    news = finding.columns & rank_window(distances, table, alpha).columns
+    fresh = any(news[at] and name not in known for at, name in enumerate(names))
+    return ("alarm" if fresh else "continues"), since, finding.columns
 
 
-def rank_drifted(drifts: Mapping[str, ColumnDrift]) -> tuple[str, ...]:
-    """The drifted columns, the furthest first."""
+def _furthest(drifts: Mapping[str, ColumnDrift]) -> tuple[str, ...]:
     return tuple(sorted((n for n, d in drifts.items() if d.drifted), key=lambda n: (-drifts[n].distance, n)))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from tasks.monitoring.drift import ColumnDrift, rank_drifted
+from tasks.monitoring.calibration import Bias
+from tasks.monitoring.drift import Drift
 from tasks.monitoring.faults import FEWEST_ROWS, Fault
 from tasks.monitoring.performance import Performance
+from tasks.monitoring.profile import LABEL, PREDICTION
 from tasks.results import HealthState, MetricValue
+from tasks.stats.alarms import say_rate
 from tasks.stats.metrics import METRICS
 
-NO_PROMISE = "no rate of false alarms is promised yet"
+Action = Literal["retrain", "fix upstream", "watch", "none"]
+FEW_LABELLED = 0.9  # of the rows: with fewer, their share is said
 NAMED = 3  # columns in a sentence; the others are counted
 STRANGE_SHARE = 0.01  # of the labels; as many that the model does not know are worth a look, and
 STRANGE_FAULT = 0.50  # so many say that the labels changed their form, and not the world
@@ -21,59 +25,124 @@ STRANGE_FAULT = 0.50  # so many say that the labels changed their form, and not 
 
 @dataclass(frozen=True)
 class Health:
-    """A state, its cause and what to do."""
+    """A state, its cause and what to do.
+
+    `cause`: what an alert is told apart by. `drifted`: the columns that moved, by what their move may do to the
+    model. `alarm`: this is news, and no drift that goes on.
+    """
 
     state: HealthState
     sentence: str
-    action: Literal["retrain", "fix upstream", "watch", "none"]
+    action: Action
+    cause: str = ""
+    alarm: bool = False
+    drifted: tuple[str, ...] = ()
 
 
-def judge(
-    *,
-    rows: int,
-    refused: str | None,
-    faults: Sequence[Fault],
-    performance: Performance | None,
-    promised: MetricValue | None,
-    target: str,
-    reference_positives: float | None,
-    drifts: Mapping[str, ColumnDrift] | None,
-    prediction_drift: ColumnDrift | None,
-) -> Health:
-    """The health of a window; the first that applies of broken, degraded, drifting, healthy.
+@dataclass(frozen=True)
+class Findings:
+    """All that a window's health is judged by.
 
     `refused`: the contract's reason where it refused the batch. `promised`: the champion's metric on its test rows,
-    with the interval that the gate saw. `target`: the column of the labels. `drifts`: None where there is no champion
-    to compare with. A season moves columns and makes a window drifting at most. Labels that the model does not know
-    are a fault upstream where they are most of all, and else a reason to watch.
+    with the interval that the gate saw, and `promised_bias` its bias there. `estimated`: the metric without labels.
+    `target`: the column of the labels. `drift`: None where there is no champion to compare with. `importance`: what
+    each feature is worth to the model.
     """
-    if refused is not None:
-        return Health("broken", f"the contract refused the batch: {refused.rstrip('.')}", "fix upstream")
-    if not rows:
-        return Health("broken", "the batch holds no rows", "fix upstream")
-    if faults:
-        return Health("broken", _join([f.clause for f in faults], "broken column"), "fix upstream")
-    strange = _describe_strange(performance, target) if performance else ""
+
+    rows: int
+    target: str
+    refused: str | None = None
+    faults: Sequence[Fault] = ()
+    performance: Performance | None = None
+    promised: MetricValue | None = None
+    promised_bias: Bias | None = None
+    estimated: MetricValue | None = None
+    reference_positives: float | None = None
+    drift: Drift | None = None
+    importance: Mapping[str, float] = field(default_factory=dict)
+
+
+def judge(found: Findings) -> Health:
+    """The health of a window; the first that applies of broken, degraded, drifting, healthy.
+
+    A season moves columns and makes a window drifting at most. Labels that the model does not know are a fault
+    upstream where they are most of all, and else a reason to watch.
+    """
+    performance = found.performance
+    if found.refused is not None:
+        said = f"the contract refused the batch: {found.refused.rstrip('.')}"
+        return Health("broken", said, "fix upstream", "refused", True)
+    if not found.rows:
+        return Health("broken", "the batch holds no rows", "fix upstream", "no rows", True)
+    broken = [f for f in found.faults if f.broken]
+    if broken:
+        cause = ", ".join(sorted(f"{f.kind} {f.column!r}" if f.column else f.kind for f in broken))
+        return Health("broken", _join([f.clause for f in broken], "fault"), "fix upstream", cause, True)
+    strange = _describe_strange(performance, found.target) if performance else ""
     if performance and performance.strange_share > STRANGE_FAULT and performance.strange >= FEWEST_ROWS:
-        return Health("broken", strange, "fix upstream")
-    worth = _describe_worth(performance, promised)
-    if performance and promised and is_degraded(performance, promised):
-        base = _describe_base(performance.positives, reference_positives)
-        return Health("degraded", "; ".join([f"{worth}{base}", *([strange] if strange else [])]), "retrain")
-    if drifts is None:
+        return Health("broken", strange, "fix upstream", "labels", True)
+    worth = _describe_worth(performance, found.promised, found.estimated, found.rows)
+    drifted = rank_drifted(found.drift, found.importance)
+    fallen = bool(performance and found.promised and is_degraded(performance, found.promised))
+    off = _describe_bias(performance, found.promised_bias)
+    if performance and (fallen or off):
+        base = _describe_base(performance.positives, found.reference_positives)
+        why = [f"meanwhile {_describe_moved(found.drift, drifted)}"] if found.drift and drifted else []
+        parts = [f"{worth}{base}", off] if fallen else [f"{off}{base}", worth]
+        parts += [strange, *why]
+        cause = "performance" if fallen else "calibration"
+        return Health("degraded", "; ".join(part for part in parts if part), "retrain", cause, True, drifted)
+    if found.drift is None:
         return Health("healthy", "no model is released yet, so there is nothing to compare with", "none")
-    drifted = rank_drifted(drifts)
-    moved = [f"{name!r} (PSI {drifts[name].distance:.2f})" for name in drifted]
-    clauses = [f"{len(drifted)} of {len(drifts)} columns drifted: {_join(moved, 'column')}"] if moved else []
-    if prediction_drift and prediction_drift.drifted:
-        clauses.append(f"the predictions drifted (PSI {prediction_drift.distance:.2f})")
-    if performance and performance.strange_share >= STRANGE_SHARE:
+    if strange and performance and performance.strange_share < STRANGE_SHARE:
+        worth, strange = f"{worth}; {strange}", ""
+    return _judge_drift(found, found.drift, drifted, worth, strange)
+
+
+def _judge_drift(found: Findings, drift: Drift, drifted: tuple[str, ...], worth: str, strange: str) -> Health:
+    clauses: list[str] = []
+    alarm, cause = False, ""
+    act: Action = "watch"
+    minor = [f for f in found.faults if not f.broken]
+    if drift.signal in ("alarm", "continues"):
+        alarm = drift.signal == "alarm"
+        moved = _describe_moved(drift, drifted)
+        clauses.append(f"since {drift.since}: {moved}" if drift.signal == "continues" else moved)
+        cause = f"drift since {drift.since}"
+        if minor:
+            clauses.append(_join([f.clause for f in minor], "fault"))
+            act, cause = "fix upstream", ", ".join(sorted(f"{f.kind} {f.column!r}" for f in minor))
+    if strange:
         clauses.append(strange)
-    elif strange:
-        worth = f"{worth}; {strange}"
+        cause, alarm = cause or "labels", alarm or not cause
     if clauses:
-        return Health("drifting", f"{'; '.join(clauses)}; {worth}; {NO_PROMISE}", "watch")
-    return Health("healthy", f"{worth}; none of {len(drifts)} columns drifted", "none")
+        promise = f"; {describe_promise(drift)}" if drift.signal in ("alarm", "continues") else ""
+        return Health("drifting", f"{'; '.join(clauses)}; {worth}{promise}", act, cause, alarm, drifted)
+    return Health("healthy", f"{worth}; {_describe_still(drift)}", "none")
+
+
+def rank_drifted(drift: Drift | None, importance: Mapping[str, float]) -> tuple[str, ...]:
+    """The columns that drifted, by distance times importance: first those whose move may do most to the model."""
+    if drift is None:
+        return ()
+    moved = {name: d for name, d in drift.columns.items() if d.drifted}
+    effect = {name: d.distance * max(importance.get(name) or 0.0, 0.0) for name, d in moved.items()}
+    return tuple(sorted(moved, key=lambda name: (-effect[name], -moved[name].distance, name)))
+
+
+def describe_promise(drift: Drift) -> str:
+    """What is promised of false alarms, in a clause."""
+    promise = drift.promise
+    if promise is None:
+        return "no rate of false alarms is promised"
+    if not promise.learning:
+        return f"at most {promise.budget.say(promise.alpha)} is expected"
+    if promise.differing is None:
+        return "learning: there is no past window to compare with, so that nothing is promised of false alarms yet"
+    few = f"{promise.past} past window{'s' if promise.past > 1 else ''}"
+    return (
+        f"learning: with {few} up to {say_rate(promise.differing)} may alarm falsely, until there are {promise.needed}"
+    )
 
 
 def is_degraded(performance: Performance, promised: MetricValue) -> bool:
@@ -87,16 +156,80 @@ def is_degraded(performance: Performance, promised: MetricValue) -> bool:
     return realised.high < promised.low if realised.larger_is_better else realised.low > promised.high
 
 
-def _describe_worth(performance: Performance | None, promised: MetricValue | None) -> str:
+def _describe_moved(drift: Drift, drifted: Sequence[str]) -> str:
+    """What drifted, in one clause: columns, where they sit, predictions and labels."""
+    columns = drift.columns
+    parts = []
+    if drifted:
+        named = [f"{name!r} (PSI {columns[name].distance:.2f})" for name in drifted]
+        where = _describe_segments(drift, drifted)
+        parts.append(f"{len(drifted)} of {len(columns)} columns drifted: {_join(named, 'column')}{where}")
+    elif drift.segments:
+        named = [f"{name} (PSI {drift.watched[name].distance:.2f})" for name in drift.segments]
+        parts.append(f"drifted in a part of the rows only: {_join(named, 'part')}")
+    for name, said in ((PREDICTION, "the predictions"), (LABEL, "the labels")):
+        found = drift.watched.get(name)
+        if found is not None and found.drifted:
+            parts.append(f"{said} drifted (PSI {found.distance:.2f})")
+    return "; ".join(parts)
+
+
+def _describe_bias(performance: Performance | None, promised: Bias | None) -> str:
+    """That predictions are off on average as they were not on the test rows; empty where they are not."""
+    bias = performance.bias if performance and not performance.doubt else None
+    if bias is None or promised is None or not bias.differs_from(promised):
+        return ""
+    low, high = sorted((abs(bias.low), abs(bias.high)))
+    return (
+        f"predictions are too {'low' if bias.value > promised.value else 'high'} on average, by "
+        f"{show(abs(bias.value))} [{show(low)}, {show(high)}], on the test rows by {show(abs(promised.value))}"
+    )
+
+
+def _describe_segments(drift: Drift, drifted: Sequence[str]) -> str:
+    """In which part the first of the columns moved most, where it moved much less in another one."""
+    of_first = {
+        name.removesuffix(f": {drifted[0]}"): drift.watched[name].distance
+        for name in drift.within
+        if name.endswith(f": {drifted[0]}")
+    }
+    if len(of_first) < 2 or max(of_first.values()) < 2 * min(of_first.values()):
+        return ""
+    return f", {drifted[0]!r} most in {max(of_first, key=lambda name: of_first[name])}"
+
+
+def _describe_still(drift: Drift) -> str:
+    """That nothing is an alarm, and why not where something moved."""
+    columns = drift.columns
+    moved = [name for name, d in columns.items() if d.significant]
+    if drift.signal == "signal":
+        return f"{len(drift.drifted) or 1} of {len(columns)} columns differ, in too few windows to be an alarm"
+    if moved:
+        return f"{len(moved)} of {len(columns)} columns differ from the reference, no more than past windows did"
+    return f"none of {len(columns)} columns drifted"
+
+
+def _describe_worth(
+    performance: Performance | None, promised: MetricValue | None, estimated: MetricValue | None, rows: int
+) -> str:
     if performance is None:
         return "nothing was scored"
+    guess = ""
+    if estimated is not None:
+        guess = f"{_title(estimated)} estimated without labels {show(estimated.value)}{_interval(estimated)}"
+        if not performance.metrics and promised is not None and promised.name == estimated.name:
+            guess += f", promised {show(promised.value)}{_interval(promised)}"
     if not performance.metrics:
-        return performance.doubt
+        return f"{performance.doubt}; {guess}" if guess else performance.doubt
     value = performance.metrics[0]
-    text = f"{_describe(value)} on {performance.labelled:,} labelled rows"
+    share = performance.labelled / rows
+    text = f"{_title(value)} {show(value.value)}{_interval(value)} on {performance.labelled:,} labelled rows"
+    text += f" ({share:.0%} of them)" if share < FEW_LABELLED else ""
     if promised is not None and promised.name == value.name:
         text += f"; promised {show(promised.value)}{_interval(promised)}"
-    return f"{text} ({performance.doubt})" if performance.doubt else text
+    if not performance.doubt:
+        return text
+    return f"{text} ({performance.doubt}{f'; {guess}' if guess else ''})"
 
 
 def _describe_strange(performance: Performance, target: str) -> str:
@@ -115,9 +248,8 @@ def _describe_base(here: float | None, reference: float | None) -> str:
     return f"; {here:.0%} of labels are positive here, {reference:.0%} in the reference"
 
 
-def _describe(value: MetricValue) -> str:
-    title = METRICS[value.name].title if value.name in METRICS else value.name
-    return f"{title} {show(value.value)}{_interval(value)}"
+def _title(value: MetricValue) -> str:
+    return METRICS[value.name].title if value.name in METRICS else value.name
 
 
 def _interval(value: MetricValue) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.config import Project
+from tasks.monitoring.calibration import Bias, measure_bias
 from tasks.monitoring.sample import RowSample
 from tasks.results import MetricValue
 from tasks.stats.intervals import block_rows, deal_rows, needs_each_class, replicate, two_sided
@@ -38,6 +39,7 @@ class Performance:
     positives: float | None = None  # share of the positive class among the labelled rows of a binary target
     strange: int = 0  # further scored rows whose label the model does not know: another class, or no finite number
     strangers: tuple[str, ...] = ()  # some of these labels
+    bias: Bias | None = None
 
     @property
     def strange_share(self) -> float:
@@ -126,7 +128,8 @@ class LabelledRows:
             )
         positives = float(y.mean()) if self._task == "binary" else None
         doubt = self._doubt(y, values, main, by_class[main.name])
-        return Performance(labelled, tuple(values), doubt, positives, *strange)
+        bias = measure_bias(y, prediction, self._task, blocks)
+        return Performance(labelled, tuple(values), doubt, positives, *strange, bias)
 
     def _note_strange(self, labels: pd.Series[Any]) -> None:
         self._strange += len(labels)

@@ -109,7 +109,7 @@ def draw_window(
     quality, roles = _describe_task(sides, names, task, tuple(known))
     summary = DataSummaryPreset(columns=list(sides.shown.values())[:SUMMARISED])
     record = pd.DataFrame({name: [value] for name, value in _record(window).items() if math.isfinite(value)})
-    drawn = f"pictures: {len(sample):,} of {window.rows:,} rows; numbers of record: all rows"
+    drawn = f"pictures: {len(sample):,} of {window.rows:,} rows, spread evenly over them; numbers of record: all rows"
     about = {
         "name": f"{_clean(window.batch)}, model version {window.version}",
         "timestamp": window.end,
@@ -166,7 +166,7 @@ def _record(window: Window) -> dict[str, float]:
         ROWS: window.rows,
         LABELLED: window.labelled,
         DRIFTED: len(window.drifted),
-        WATCHED: len(window.drift) - (window.prediction is not None),
+        WATCHED: len(window.drift) - (window.prediction is not None) - (window.label is not None),
         REALISED: realised.value if realised else math.nan,
         LOW: realised.low if realised else math.nan,
         HIGH: realised.high if realised else math.nan,

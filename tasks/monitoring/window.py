@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,39 @@ from tasks.config import LoadedProject, TaskType
 from tasks.config.project import Data
 from tasks.errors import InfrastructureError
 from tasks.files import safe_name, whole_file
-from tasks.monitoring.drift import find_drift, rank_drifted
-from tasks.monitoring.faults import find_faults
-from tasks.monitoring.health import judge
+from tasks.monitoring.calibration import Bias, measure_reference_bias
+from tasks.monitoring.drift import Drift, find_drift
+from tasks.monitoring.faults import Fault, find_faults, find_skew
+from tasks.monitoring.health import Findings, judge
 from tasks.monitoring.join import join_predictions
+from tasks.monitoring.past import PastWindow
 from tasks.monitoring.performance import LabelledRows
-from tasks.monitoring.profile import Profile, WindowCounts
-from tasks.monitoring.reference import RoleNames, profiled_prediction
-from tasks.monitoring.sample import RowSample
+from tasks.monitoring.profile import LABEL, PREDICTION, Profile, WindowCounts, describe_window
+from tasks.monitoring.reference import RoleNames, find_phases, profiled_prediction
+from tasks.monitoring.sample import RowSample, SpreadSample
 from tasks.results import ContractResult, MetricValue, ModelVersion, Window
 from tasks.stage import stage
+from tasks.stats.alarms import say_realised
+from tasks.stats.delays import LabelDelay
 from tasks.stats.prediction import decide_rows
 from tasks.table import TableRef
 
 logger = logging.getLogger(__name__)
+FULLY_LABELLED = 0.9  # of the rows: fewer labels are not compared with the reference's
 LEARNED = "learned from these rows, so what it is worth shows on the next ones"
+
+
+@dataclass(frozen=True)
+class History:
+    """What a window is compared with besides the reference.
+
+    `past`: the windows before this one under the same version, in their order, without broken ones. `alarms` about
+    drift and `windows`: so many before this one, under all versions.
+    """
+
+    past: tuple[PastWindow, ...] = ()
+    alarms: int = 0
+    windows: int = 0
 
 
 def watch_window(
@@ -53,6 +71,10 @@ def watch_window(
     threshold: float | None = None,
     learned: bool = False,
     picture: bool = True,
+    importance: Mapping[str, float] | None = None,
+    history: History | None = None,
+    start: datetime | None = None,
+    expected_rows: int | None = None,
 ) -> Window:
     """The health of a window as of what `table` shows, with its numbers, and Evidently's picture beside it.
 
@@ -61,44 +83,67 @@ def watch_window(
     `reference` there is nothing to compare with, and the window says so. A picture that cannot be drawn costs no
     verdict: the window says so in `notes`, and `report` is None. Files: `<project>/reports/`. `learned` says that the
     version was trained on rows of this batch: predictions on them flatter it, so they are neither measured nor drawn.
+    `importance`: what each feature is worth to the model. `start`: the beginning of the period; `expected_rows`: how
+    many rows there are, over which the picture's sample is spread.
     """
-    data, seed = project.spec.data, project.spec.train.seed
+    spec, data, seed = project.spec, project.spec.data, project.spec.train.seed
+    history, importance = history or History(), importance or {}
     names = RoleNames.beside(features)
-    columns = list(dict.fromkeys([*features, data.target, *(c for c in (data.time, data.group) if c)]))
+    beside = [data.target, *(c for c in (data.time, data.group) if c), *(profile.segments if profile else ())]
+    columns = list(dict.fromkeys([*features, *beside]))
     labelled = LabelledRows(task, classes, seed)
-    sample = RowSample(project.spec.monitor.sample_rows, seed)
+    sampled = spec.monitor.sample_rows
+    sample = RowSample(sampled, seed) if expected_rows is None else SpreadSample(sampled, seed, expected_rows)
     counts = profile.nothing() if profile else WindowCounts({})
-    rows = 0
-    for frame, prediction, positions in join_predictions(table, columns, predictions, task, len(classes)):
-        rows += len(frame)
+    delay, told = LabelDelay(as_of=table.as_of), table.said_at
+    for frame, prediction, positions in join_predictions(table, [*columns, told], predictions, task, len(classes)):
+        times = frame[data.time] if data.time else None
+        delay = delay.add(times, frame[data.target].notna().to_numpy(), frame.pop(told))
         if profile:
-            scored = prediction[~np.isnan(prediction.reshape(len(frame), -1)).any(axis=1)]
-            counts = counts.then(
-                profile.count(frame, profiled_prediction(scored, task, classes) if predictions else None)
-            )
+            counts = counts.then(_count(profile, frame, prediction if predictions else None, table, task, classes))
         labelled.add(frame[data.target], prediction, _name_blocks(frame, data), positions)
         sample.add(_beside(frame, features, names, data.target, prediction, task, classes), positions)
-    performance = (
-        labelled.measure(project.spec, threshold, promised.name if promised else None) if predictions else None
-    )
-    drifts, prediction_drift = find_drift(profile, counts, seed) if profile and rows else (None, None)
+    rows = delay.rows
+    performance = labelled.measure(spec, threshold, promised.name if promised else None) if predictions else None
     if learned and performance and version:
         said = f"version {version.version} {LEARNED}"
-        performance = replace(performance, metrics=(), doubt=said, positives=None)
-        prediction_drift = None
-    faults = find_faults(profile, counts) if profile else ()
+        performance = replace(performance, metrics=(), doubt=said, positives=None, bias=None)
+        counts = replace(counts, prediction=None)
+    if counts.label is not None and counts.label.known < FULLY_LABELLED * rows:
+        counts = replace(counts, label=None)  # the labels that come first may be of another kind than those to come
+    drift: Drift | None = None
+    trace: PastWindow | None = None
+    faults: tuple[Fault, ...] = ()
+    skew: dict[str, str] = {}
+    if profile and rows:
+        past = (*profile.past, *history.past)
+        drift = find_drift(profile, counts, table.batch, start, past, data, spec.monitor, seed)
+        faults = find_faults(profile, counts, past, drift.drifted, learned=learned)
+        skew = find_skew(profile, counts)
+        trace = replace(
+            describe_window(profile, counts, table.batch, start),
+            signal=drift.signal,
+            since=drift.since,
+            drifted=tuple(n for n, d in drift.watched.items() if d.drifted),
+        )
     health = judge(
-        rows=rows,
-        refused=contract_outcome.reason if contract_outcome and contract_outcome.outcome == "refused" else None,
-        faults=faults,
-        performance=performance,
-        promised=promised,
-        target=data.target,
-        reference_positives=_share_positive(reference, names.target, task, classes),
-        drifts=drifts,
-        prediction_drift=prediction_drift,
+        Findings(
+            rows=rows,
+            target=data.target,
+            refused=contract_outcome.reason if contract_outcome and contract_outcome.outcome == "refused" else None,
+            faults=faults,
+            performance=performance,
+            promised=promised,
+            promised_bias=_measure_reference_bias(reference, names, task, classes, seed),
+            reference_positives=_share_positive(reference, names.target, task, classes),
+            drift=drift,
+            importance=importance,
+        )
     )
-    distances = {name: d.distance for name, d in (drifts or {}).items()}
+    called = {PREDICTION: names.prediction, LABEL: names.target}
+    watched = drift.watched if drift else {}
+    within = drift.within if drift else frozenset()
+    alarms = history.alarms + bool(drift and drift.signal == "alarm")
     window = Window(
         batch=table.batch,
         version=version.version if version else None,
@@ -108,12 +153,23 @@ def watch_window(
         rows=rows,
         labelled=performance.labelled if performance else 0,
         metrics=_flatten(performance.metrics if performance else ()),
-        drift=distances | ({names.prediction: prediction_drift.distance} if prediction_drift else {}),
+        drift={called.get(n, n): d.distance for n, d in watched.items() if n not in within},
         promised=_flatten([promised] if promised else ()),
         performance=performance.metrics if performance else (),
-        drifted=rank_drifted(drifts or {}),
-        prediction=names.prediction if prediction_drift else None,
-        prediction_drifted=bool(prediction_drift and prediction_drift.drifted),
+        drifted=health.drifted,
+        prediction=names.prediction if PREDICTION in watched else None,
+        prediction_drifted=PREDICTION in watched and watched[PREDICTION].drifted,
+        label=names.target if LABEL in watched else None,
+        label_drifted=LABEL in watched and watched[LABEL].drifted,
+        parts={n: watched[n].distance for n in (drift.segments if drift else ())},
+        cause=health.cause,
+        alarm=health.alarm,
+        promise=drift.promise.say() if drift and drift.promise else "",
+        realised=say_realised(alarms, history.windows + 1, drift.promise.alpha) if drift and drift.promise else "",
+        skew=skew,
+        delays=delay.curve,
+        effects={n: d.distance * (importance.get(n) or 0.0) for n, d in watched.items() if n in features},
+        trace=trace.to_plain() if trace else {},
         faults=tuple(f.clause for f in faults),
         end=batch_end,
         monitored_at=now,
@@ -128,6 +184,34 @@ def watch_window(
         return window
     drawn = _name_roles(sample.frame(), names, task, classes, threshold, scored=bool(predictions and not learned))
     return _draw(window, project, drawn, reference, features, task, classes)
+
+
+def _count(
+    profile: Profile,
+    frame: pd.DataFrame,
+    prediction: NDArray[np.float64] | None,
+    table: TableRef,
+    task: TaskType,
+    classes: Sequence[Any],
+) -> WindowCounts:
+    """The counts of some rows, of their predictions where they were scored, and of their labels where known."""
+    predicted = None
+    if prediction is not None:
+        scored = prediction[~np.isnan(prediction.reshape(len(frame), -1)).any(axis=1)]
+        predicted = profiled_prediction(scored, task, classes)
+    label = frame[table.target]
+    label = pd.to_numeric(label, errors="coerce") if task == "regression" else label
+    times = frame[table.time] if table.time else None
+    return profile.count(frame, predicted, label[label.notna()], find_phases(times, table.start, table.end))
+
+
+def _measure_reference_bias(
+    reference: pd.DataFrame | None, names: RoleNames, task: TaskType, classes: Sequence[Any], seed: int
+) -> Bias | None:
+    if reference is None or task == "multiclass":
+        return None
+    column = names.probability if task == "binary" else names.prediction
+    return measure_reference_bias(reference, names.target, [column], None, task, classes, seed)
 
 
 def _draw(
@@ -240,43 +324,8 @@ def _flatten(values: Sequence[MetricValue]) -> Mapping[str, float]:
 
 
 @stage("monitor window")
-def monitor_window(
-    project: LoadedProject,
-    table: TableRef,
-    *,
-    batch_end: datetime,
-    contract_outcome: ContractResult | None,
-    predictions: Path | None,
-    version: ModelVersion | None,
-    profile: Profile | None,
-    reference: pd.DataFrame | None,
-    promised: MetricValue | None,
-    task: TaskType,
-    classes: Sequence[Any],
-    features: Sequence[str],
-    now: datetime,
-    threshold: float | None = None,
-    learned: bool = False,
-    picture: bool = True,
-) -> Window:
-    """Monitoring's verdict on one window; see `watch_window`."""
-    window = watch_window(
-        project,
-        table,
-        batch_end=batch_end,
-        contract_outcome=contract_outcome,
-        predictions=predictions,
-        version=version,
-        profile=profile,
-        reference=reference,
-        promised=promised,
-        task=task,
-        classes=classes,
-        features=features,
-        now=now,
-        threshold=threshold,
-        learned=learned,
-        picture=picture,
-    )
+def monitor_window(project: LoadedProject, table: TableRef, **facts: Any) -> Window:
+    """Monitoring's verdict on one window; see `watch_window`, whose arguments it takes."""
+    window = watch_window(project, table, **facts)
     logger.info("%s, window %s: %s: %s", project.name, window.batch, window.health, window.sentence)
     return window

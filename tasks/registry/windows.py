@@ -54,6 +54,7 @@ def _list_numbers(window: Window) -> dict[str, float]:
         "window/health 0 healthy - 3 broken": _HEALTH[window.health],
         **{f"production/{name}": value for name, value in window.metrics.items()},
         **{f"promised/{name}": value for name, value in window.promised.items()},
+        **{f"estimated/{value.name}": value.value for value in window.estimated},
         **{f"drift/{column}": value for column, value in window.drift.items()},
     }
 

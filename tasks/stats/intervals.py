@@ -207,7 +207,7 @@ def two_sided(metric: Metric, replicates: Replicates, confidence: float, fewest:
     block is left out is no point: that no block of Geff was imperfect leaves a share of them that may be. The ends are
     one-sided bounds at 1 - (1 - confidence) / 2 each.
     """
-    there, back = _find_scale(metric.limits)
+    there, back = find_scale(metric.limits)
     with np.errstate(divide="ignore", invalid="ignore"):
         value, without = float(there(np.asarray(replicates.value))), there(replicates.without)
     if np.isinf(value) or np.isinf(without).any():
@@ -224,6 +224,49 @@ def two_sided(metric: Metric, replicates: Replicates, confidence: float, fewest:
     return max(low, float(ends[0])), min(high, float(ends[1]))
 
 
+@dataclass(frozen=True)
+class Source:
+    """One thing that a number may be off by: the number computed anew without each block of it.
+
+    `value` is the number where no block is left out, `effective` and `ordered` are as in Replicates, and `part` is what
+    the error is to be multiplied by, as where only some of the rows were looked at.
+    """
+
+    value: float
+    without: NDArray[np.float64]
+    effective: float
+    ordered: bool = False
+    part: float = 1.0
+
+
+def combine_sources(
+    limits: tuple[float, float], value: float, sources: Sequence[Source], confidence: float
+) -> tuple[float, float]:
+    """The interval of a number that several independent sources move, within its limits; both nan where one of them has
+    too few blocks to tell.
+
+    Variances of the jackknife add up, and degrees of freedom are those of Satterthwaite (1946). The scale is that of
+    `two_sided`.
+    """
+    there, back = find_scale(limits)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre = float(there(np.asarray(value)))
+        moved = [(float(there(np.asarray(s.value))), there(s.without)) for s in sources]
+    if not np.isfinite([centre, *(v for v, _ in moved)]).all() or any(np.isinf(w).any() for _, w in moved):
+        back, centre, moved = _same, value, [(s.value, s.without) for s in sources]
+    squares = weight = 0.0
+    for source, (whole, without) in zip(sources, moved, strict=True):
+        error, degrees = Replicates(whole, without, source.effective, source.ordered).spread()
+        if not (source.effective >= MIN_EFFECTIVE_BLOCKS - 1e-9 and math.isfinite(error)):
+            return math.nan, math.nan
+        part = (error * source.part) ** 2
+        squares, weight = squares + part, weight + part**2 / degrees
+    degrees = squares**2 / weight if weight > 0 else math.inf
+    reach = student_quantile((1 + confidence) / 2, degrees) * math.sqrt(squares) if squares > 0 else 0.0
+    ends = back(np.array([centre - reach, centre + reach]))
+    return max(limits[0], float(ends[0])), min(limits[1], float(ends[1]))
+
+
 _Scale = Callable[[Array], Array]
 
 
@@ -231,7 +274,7 @@ def _same(value: Array) -> Array:
     return value
 
 
-def _find_scale(limits: tuple[float, float]) -> tuple[_Scale, _Scale]:
+def find_scale(limits: tuple[float, float]) -> tuple[_Scale, _Scale]:
     """To a scale without limits, rising, and back."""
     low, high = limits
     if math.isfinite(low) and math.isfinite(high):

@@ -11,6 +11,7 @@ from tasks.config import json_schema, load_project
 from tasks.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
+LABELLED = "name: shop\ndata: {source: a.csv, target: y, labels: "
 SMALLEST = "name: shop\ndata: {source: shop.csv, target: bought}\n"
 
 
@@ -72,6 +73,18 @@ def test_overrides_are_validated_like_the_file(tmp_path: Path) -> None:
         ("name: shop\ndata: {source: a.csv, target: y, timezone: Mars/Olympus}\n", "IANA time zone"),
         ("name: shop\ndata: {source: a.csv, target: y, label_delay: soon}\n", "a duration such as"),
         ("name: shop\ndata: {source: a.csv, target: y, exclude: [y]}\n", "also in exclude"),
+        (LABELLED + "{source: l.csv}}\n", "labels are joined by id; set data.id"),
+        (
+            LABELLED + "{source: l.csv, query: SELECT 1}, id: k}\n",
+            "source (files) or query (SQL), one of the two; found both",
+        ),
+        (LABELLED + "{time: said}, id: k}\n", "one of the two; found neither"),
+        (LABELLED + "{source: l.csv, time_format: '%Y'}, id: k}\n", "time_format says how time is written"),
+        (LABELLED + "{source: l.csv, label: k}, id: k}\n", "id, label and time are columns of their own"),
+        (
+            LABELLED + "{query: SELECT 1, url: x}, id: k}\n",
+            "data.labels.url: unknown key. Known here: source, query, id",
+        ),
         ("- a\n- b\n", "found a list"),
         ("name: [\n", "not valid YAML"),
         ("", "found nothing"),

@@ -38,7 +38,8 @@ USED = (
     "uvicorn",
 )
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree", "sqlite3.connect")
-NOT_INHERITED = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_LOGGING_LEVEL", "TRUEUP_HOME", "TRUEUP_CRASH_AT")
+NOT_INHERITED = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_LOGGING_LEVEL")
+NOT_INHERITED += ("TRUEUP_HOME", "TRUEUP_ALERTS", "TRUEUP_CRASH_AT")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 from tests.flows.forking import ROOT, Forks
 from tests.flows.outcome import Outcome, flow_runs, read_outcome
 from tests.flows.turns import (
+    ALERT,
     APPROVAL,
     DECISION,
     FIRST,
@@ -29,7 +30,7 @@ def test_every_crash_point_is_tried() -> None:
     for folder in ("flows", "tasks"):
         for path in (ROOT / folder).rglob("*.py"):
             named |= set(re.findall(r'crash_point\("([^"]+)"\)', path.read_text()))
-    assert named == {*FIRST_TURN, *SECOND_TURN, *DECISION, *APPROVAL, *REFIT}
+    assert named == {*FIRST_TURN, *SECOND_TURN, *DECISION, *APPROVAL, *REFIT, *ALERT}
 
 
 def test_killed_at_one_point_after_the_other(

@@ -94,7 +94,7 @@ def test_a_window_is_drawn_and_stands_in_the_workspace_once(tmp_path: Path) -> N
     assert "<script>alert" not in text
     assert "person 1" not in text
     assert "&lt;b&gt;1&lt;/b&gt; column drifted" in text
-    assert "Pictures: 400 of 4,000 rows; numbers of record: all rows." in text
+    assert "Pictures: 400 of 4,000 rows, spread evenly over them; numbers of record: all rows." in text
     assert set(left_out) == {
         "'empty': no value in the reference",
         "'when': a time",

@@ -43,7 +43,7 @@ class Zoo:
             trained.drop(columns="y"), target, task, classes, FEATURES, trained["at"], None, "snapshot", ("b",)
         )
         test = tuple(range(2_000, 4_000))
-        self.profile = make_profile(frame, prediction[2_000:], seed=0)
+        self.profile = make_profile(frame, test, prediction[2_000:], self.project.spec)
         split = Split(tuple(range(2_000)), (), test, (), "time")
         self.reference = make_reference(frame, split, prediction[2_000:], rows=800, seed=0)
         self.reference.to_parquet(folder / "reference.parquet")
@@ -90,7 +90,7 @@ def test_several_classes(tmp_path: Path, classes: tuple[Any, ...]) -> None:
     assert window.metrics["accuracy"] == pytest.approx(sk.accuracy_score(y, p.argmax(axis=1)))
     assert window.metrics["f1_macro"] == pytest.approx(sk.f1_score(y, p.argmax(axis=1), average="macro"))
     assert window.metrics["roc_auc_ovr"] == pytest.approx(sk.roc_auc_score(y, p, multi_class="ovr"))
-    assert set(window.drift) == {*FEATURES, "prediction"} and not window.prediction_drifted
+    assert set(window.drift) == {*FEATURES, "prediction", "target"} and not window.prediction_drifted
     assert window.report is not None, window.notes
     assert "Confusion Matrix" in window.report.read_text() and not window.notes
 
