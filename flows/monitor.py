@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -108,13 +109,17 @@ def _version(workspace: Workspace, scored: Entry | None) -> ModelVersion | None:
 
 def _profile(registry: Registry, version: ModelVersion) -> tuple[Profile | None, tuple[str, ...]]:
     """The version's profile, and a note where an earlier trueup wrote it in another form."""
-    try:
-        read = read_artifact(
-            registry, version, "profile.json", lambda p: Profile.from_json(p.read_text(encoding="utf-8"))
-        )
-    except OtherForm as error:
-        return None, (f"drift was not looked for: version {version.version}: {error}",)
+    read = read_artifact(registry, version, "profile.json", _read_profile)
+    if isinstance(read, OtherForm):
+        return None, (f"drift was not looked for: version {version.version}: {read}",)
     return read, ()
+
+
+def _read_profile(path: Path) -> Profile | OtherForm:
+    try:
+        return Profile.from_json(path.read_text(encoding="utf-8"))
+    except OtherForm as error:
+        return error
 
 
 def _history(workspace: Workspace, batch: Batch, version: ModelVersion | None) -> History:
@@ -163,6 +168,7 @@ def _payload(workspace: Workspace, window: Window) -> dict[str, Any]:
         "parts": dict(window.parts),
         "effects": dict(window.effects),
         "skew": dict(window.skew),
+        "estimated": {m.name: m.value for m in window.estimated},
         "delays": [list(point) for point in window.delays],
         "trace": dict(window.trace),
         "faults": list(window.faults),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,7 @@ SMALLEST_LEAF = {"binary": 25, "multiclass": 25, "regression": 5}
 TRIED = {"binary": 0.6, "multiclass": 0.6, "regression": 0.8}  # of the features, at each cut
 LEARNED_BLOCKS = 30  # of the reference, at most: each costs a pass over the sampled rows
 SAMPLED = 4_000  # rows of a window on which the second source is measured
-SAMPLED_NUMBERS = 20_000  # of several classes fewer rows
+SAMPLED_NUMBERS, FEWEST_SAMPLED = 20_000, 500  # of several classes fewer rows, each has a number per class
 MOST_CLASSES = 100
 ALONE = "its rows as they are"
 
@@ -97,16 +98,22 @@ class PerformanceEstimator:
         ordered: bool,
         seed: int,
     ) -> None:
-        self._metric, self._task, self._ordered, self._seed = metric, task, ordered, seed
-        self._doubt, self._rows, self._strange = doubt, 0, 0
-        self._expectation: _Expectation | None = None
-        if reference is None:
-            return
-        self._expectation = _Expectation(reference, features, task, classes, at, seed)
-        self._width = reference.prediction.shape[1]
-        self._dealt: bool | None = None
-        self._folded = FoldedSums(MAX_BLOCKS, self._expectation.sums.width)
-        self._sample = RowSample(min(SAMPLED, max(500, SAMPLED_NUMBERS // self._width)), seed)
+        self._metric, self._task, self._ordered, self._seed, self._doubt = metric, task, ordered, seed, doubt
+        self._expectation = _Expectation(reference, features, task, classes, at, seed) if reference else None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._rows = self._strange = 0
+        self._dealt = False
+        width, columns = (self._expectation.sums.width, self._expectation.columns) if self._expectation else (1, 1)
+        self._folded = FoldedSums(MAX_BLOCKS, width)
+        self._sample = RowSample(min(SAMPLED, max(FEWEST_SAMPLED, SAMPLED_NUMBERS // columns)), self._seed)
+
+    def begin_again(self) -> PerformanceEstimator:
+        """Another one for another window, which has learned the same and seen no row: learning takes the most time."""
+        other = copy(self)
+        other._begin()
+        return other
 
     def add(
         self,
@@ -143,7 +150,7 @@ class PerformanceEstimator:
             return Estimate(self._rows, (), self._doubt)
         if not self._rows:
             return Estimate(0, (), "no row was scored")
-        window = _Window(self._expectation, self._folded, self._sample, self._rows, bool(self._dealt), self._ordered)
+        window = _Window(self._expectation, self._folded, self._sample, self._rows, self._dealt, self._ordered)
         others = [m for m in METRICS.values() if self._task in m.tasks and m.name != self._metric.name]
         found = [self._measure(window, one) for one in (self._metric, *others)]
         values = tuple(value for value in found if math.isfinite(value.value))
@@ -152,7 +159,7 @@ class PerformanceEstimator:
     def _measure(self, window: _Window, metric: Metric) -> MetricValue:
         value = window.value(metric)
         own, learned = window.from_rows(metric), window.from_reference(metric)
-        low, high = combine_sources(metric.limits, value, (own, learned), CONFIDENCE)
+        low, high = combine_sources(metric.limits, value, (own, learned), CONFIDENCE, window.ways(metric))
         return MetricValue(
             metric.name,
             value,
@@ -189,7 +196,7 @@ class _Expectation:
         seed: int,
     ) -> None:
         y, given, self.blocks = reference.y, reference.prediction, reference.blocks
-        self._task = task
+        self._task, self.columns = task, given.shape[1]
         self.codes = FeatureCodes(reference.frame, features, _find_miss(reference, task), given.max(axis=1))
         self._tables: list[Floats] = []
         if task == "regression":
@@ -209,10 +216,16 @@ class _Expectation:
                 )
         self._forest = LeafMeans(
             self._see(self.codes.encode(reference.frame), given), shaping, targets, self.blocks,
-            smallest=SMALLEST_LEAF[task], tried=TRIED[task], seed=seed,
+            smallest=SMALLEST_LEAF[task], tried=TRIED[task],
+            sharpen=task == "regression", seed=seed,
         )  # fmt: skip
         classes_of = None if task != "binary" else y
         self.effective = count_effective(self.blocks, classes_of)
+
+    @property
+    def told_twice(self) -> bool:
+        """Whether there are two ways to tell it."""
+        return self._task != "regression"
 
     def _see(self, codes: Floats, given: Floats) -> Floats:
         return np.hstack([codes, given if self._task == "regression" else logit_within(given)])
@@ -221,8 +234,11 @@ class _Expectation:
         """Where rows with these codes and predictions lie in the forest."""
         return self._forest.find(self._see(codes, given))
 
-    def expect(self, leaves: NDArray[np.int64], given: Floats, without: int | None = None) -> Floats:
-        """Probabilities, or losses, of rows; on request as learned without a block of the reference."""
+    def expect(
+        self, leaves: NDArray[np.int64], given: Floats, without: int | None = None, share: float = FOREST_SHARE
+    ) -> Floats:
+        """Probabilities, or losses, of rows; on request as learned without a block of the reference. `share` is that of
+        the forest."""
         alike = self._forest.average(leaves, without)
         if self._task == "regression":
             return alike
@@ -231,7 +247,7 @@ class _Expectation:
         if given.shape[1] > 1:
             total = calibrated.sum(axis=1, keepdims=True)
             calibrated = np.where(total > 0, calibrated / np.where(total > 0, total, 1), 1 / given.shape[1])
-        return FOREST_SHARE * alike + (1 - FOREST_SHARE) * calibrated
+        return share * alike + (1 - share) * calibrated
 
 
 def _find_miss(reference: _Reference, task: TaskType) -> Floats:
@@ -275,6 +291,10 @@ class _Window:
         self._relearned = np.concatenate(
             [self._sums.sum_blocks(given, expectation.expect(leaves, given, w), of_row, one) for w in without]
         )
+        self._ways: NDArray[np.int64] | None = None
+        if expectation.told_twice:
+            each = [expectation.expect(leaves, given, share=share) for share in (0.0, 1.0)]
+            self._ways = np.concatenate([self._sums.sum_blocks(given, one_way, of_row, one) for one_way in each])
         self._apart = np.zeros((0, self._sums.width), np.int64)
         if self._too_few:
             blocks = deal_rows(len(drawn), 0)
@@ -306,6 +326,13 @@ class _Window:
             return Source(values[0], values[1:], float(len(self._apart)), False, math.sqrt(self._part))
         values = self._sums.compute(metric, np.concatenate([self._total, self._total - self._blocks]))
         return Source(values[0], values[1:], self.effective, self._ordered)
+
+    def ways(self, metric: Metric) -> tuple[float, float] | None:
+        """What calibration alone and the forest alone say; None where there is one way only."""
+        if self._ways is None:
+            return None
+        first, second = self._sums.compute(metric, self._ways)
+        return float(first), float(second)
 
     def from_reference(self, metric: Metric) -> Source:
         """What another reference would have taught."""

@@ -6,6 +6,7 @@ asks for more than chance and for more than the past windows have done by themse
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -279,16 +280,17 @@ def _find_factor(reference: ColumnCounts, window: ColumnCounts) -> float | None:
     ratios = here[told] / sizes[told]
     factor = float(np.median(ratios))
     size = max(factor, 1 / factor)
-    known = any(abs(size / unit - 1) < UNIT_LIKE for unit in UNITS)
-    if np.abs(np.log(ratios / factor)).max() > FACTOR_LIKE or size < (FACTOR if known else LARGE_FACTOR):
+    within = UNIT_LIKE + 1 / math.sqrt(window.known)  # few rows tell a factor less well
+    unit = next((unit for unit in UNITS if abs(size / unit - 1) < within), None)
+    if np.abs(np.log(ratios / factor)).max() > FACTOR_LIKE or size < (FACTOR if unit else LARGE_FACTOR):
         return None
-    return factor
+    return factor if unit is None else unit if factor > 1 else 1 / unit
 
 
 def _say_factor(factor: float) -> str:
     size, verb = max(factor, 1 / factor), "multiplied" if factor > 1 else "divided"
     for unit, (one, other) in UNITS.items():
-        if abs(size / unit - 1) < UNIT_LIKE:
+        if abs(size / unit - 1) < 1e-9:
             return (
                 f"{verb} by {unit:,g}, as {one} to {other}"
                 if factor > 1

@@ -46,7 +46,7 @@ class Findings:
     `refused`: the contract's reason where it refused the batch. `promised`: the champion's metric on its test rows,
     with the interval that the gate saw, and `promised_bias` its bias there. `estimated`: the metric without labels.
     `target`: the column of the labels. `drift`: None where there is no champion to compare with. `importance`: what
-    each feature is worth to the model.
+    each feature is worth to the model. `trust`: how far earlier estimates were off, a clause.
     """
 
     rows: int
@@ -60,6 +60,7 @@ class Findings:
     reference_positives: float | None = None
     drift: Drift | None = None
     importance: Mapping[str, float] = field(default_factory=dict)
+    trust: str = ""
 
 
 def judge(found: Findings) -> Health:
@@ -81,7 +82,7 @@ def judge(found: Findings) -> Health:
     strange = _describe_strange(performance, found.target) if performance else ""
     if performance and performance.strange_share > STRANGE_FAULT and performance.strange >= FEWEST_ROWS:
         return Health("broken", strange, "fix upstream", "labels", True)
-    worth = _describe_worth(performance, found.promised, found.estimated, found.rows)
+    worth = _describe_worth(found)
     drifted = rank_drifted(found.drift, found.importance)
     fallen = bool(performance and found.promised and is_degraded(performance, found.promised))
     off = _describe_bias(performance, found.promised_bias)
@@ -209,9 +210,8 @@ def _describe_still(drift: Drift) -> str:
     return f"none of {len(columns)} columns drifted"
 
 
-def _describe_worth(
-    performance: Performance | None, promised: MetricValue | None, estimated: MetricValue | None, rows: int
-) -> str:
+def _describe_worth(found: Findings) -> str:
+    performance, promised, estimated = found.performance, found.promised, found.estimated
     if performance is None:
         return "nothing was scored"
     guess = ""
@@ -219,16 +219,18 @@ def _describe_worth(
         guess = f"{_title(estimated)} estimated without labels {show(estimated.value)}{_interval(estimated)}"
         if not performance.metrics and promised is not None and promised.name == estimated.name:
             guess += f", promised {show(promised.value)}{_interval(promised)}"
+        guess += f" ({found.trust})" if found.trust else ""
     if not performance.metrics:
         return f"{performance.doubt}; {guess}" if guess else performance.doubt
     value = performance.metrics[0]
-    share = performance.labelled / rows
+    share = performance.labelled / found.rows
     text = f"{_title(value)} {show(value.value)}{_interval(value)} on {performance.labelled:,} labelled rows"
     text += f" ({share:.0%} of them)" if share < FEW_LABELLED else ""
     if promised is not None and promised.name == value.name:
         text += f"; promised {show(promised.value)}{_interval(promised)}"
     if not performance.doubt:
-        return text
+        told = estimated is not None and estimated.name == value.name
+        return f"{text}, estimated without labels {show(estimated.value)}" if told and estimated else text
     return f"{text} ({performance.doubt}{f'; {guess}' if guess else ''})"
 
 

@@ -47,6 +47,17 @@ class Performance:
         return self.strange / (self.strange + self.labelled) if self.strange else 0.0
 
 
+def find_operating_point(spec: Project, threshold: float | None) -> OperatingPoint:
+    """Where decisions are made, and what wrong ones cost; without a threshold at .5."""
+    costs = spec.train.costs
+    return OperatingPoint(
+        0.5 if threshold is None else threshold,
+        costs.false_positive if costs else None,
+        costs.false_negative if costs else None,
+        spec.train.quantile,
+    )
+
+
 class LabelledRows:
     """Collects predictions beside known labels while rows stream by; holds at most twice MOST_ROWS of them."""
 
@@ -97,13 +108,7 @@ class LabelledRows:
             blocks = block_rows(rows["block"].tolist(), unit, ordered=spec.data.group is None)
         else:
             blocks = deal_rows(len(y), self._seed)
-        costs = spec.train.costs
-        at = OperatingPoint(
-            0.5 if threshold is None else threshold,
-            costs.false_positive if costs else None,
-            costs.false_negative if costs else None,
-            spec.train.quantile,
-        )
+        at = find_operating_point(spec, threshold)
         named = METRICS.get(metric or spec.train.metric or "")
         main = named if named and self._task in named.tasks else find_metric(None, self._task)
         others = [m for m in METRICS.values() if self._task in m.tasks and m.name != main.name]

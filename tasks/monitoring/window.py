@@ -20,11 +20,12 @@ from tasks.errors import InfrastructureError
 from tasks.files import safe_name, whole_file
 from tasks.monitoring.calibration import Bias, measure_reference_bias
 from tasks.monitoring.drift import Drift, find_drift
+from tasks.monitoring.estimation import make_estimator
 from tasks.monitoring.faults import Fault, find_faults, find_skew
 from tasks.monitoring.health import Findings, judge
 from tasks.monitoring.join import join_predictions
 from tasks.monitoring.past import PastWindow
-from tasks.monitoring.performance import LabelledRows
+from tasks.monitoring.performance import LabelledRows, find_operating_point
 from tasks.monitoring.profile import LABEL, PREDICTION, Profile, WindowCounts, describe_window
 from tasks.monitoring.reference import RoleNames, find_phases, profiled_prediction
 from tasks.monitoring.sample import RowSample, SpreadSample
@@ -45,12 +46,13 @@ class History:
     """What a window is compared with besides the reference.
 
     `past`: the windows before this one under the same version, in their order, without broken ones. `alarms` about
-    drift and `windows`: so many before this one, under all versions.
+    drift and `windows`: so many before this one, under all versions. `trust`: how far earlier estimates were off.
     """
 
     past: tuple[PastWindow, ...] = ()
     alarms: int = 0
     windows: int = 0
+    trust: str = ""
 
 
 def watch_window(
@@ -95,16 +97,30 @@ def watch_window(
     sampled = spec.monitor.sample_rows
     sample = RowSample(sampled, seed) if expected_rows is None else SpreadSample(sampled, seed, expected_rows)
     counts = profile.nothing() if profile else WindowCounts({})
+    metric = promised.name if promised else None
+    estimator = make_estimator(
+        reference if predictions and not learned else None,
+        features,
+        task=task,
+        classes=classes,
+        at=find_operating_point(spec, threshold),
+        metric=metric or spec.train.metric,
+        ordered=data.group is None,
+        seed=seed,
+    )
     delay, told = LabelDelay(as_of=table.as_of), table.said_at
     for frame, prediction, positions in join_predictions(table, [*columns, told], predictions, task, len(classes)):
         times = frame[data.time] if data.time else None
         delay = delay.add(times, frame[data.target].notna().to_numpy(), frame.pop(told))
         if profile:
             counts = counts.then(_count(profile, frame, prediction if predictions else None, table, task, classes))
-        labelled.add(frame[data.target], prediction, _name_blocks(frame, data), positions)
+        blocks = _name_blocks(frame, data)
+        labelled.add(frame[data.target], prediction, blocks, positions)
+        estimator.add(frame, prediction, blocks, positions)
         sample.add(_beside(frame, features, names, data.target, prediction, task, classes), positions)
     rows = delay.rows
-    performance = labelled.measure(spec, threshold, promised.name if promised else None) if predictions else None
+    performance = labelled.measure(spec, threshold, metric) if predictions else None
+    estimate = estimator.estimate()
     if learned and performance and version:
         said = f"version {version.version} {LEARNED}"
         performance = replace(performance, metrics=(), doubt=said, positives=None, bias=None)
@@ -138,6 +154,8 @@ def watch_window(
             reference_positives=_share_positive(reference, names.target, task, classes),
             drift=drift,
             importance=importance,
+            estimated=estimate.metrics[0] if estimate.metrics and not estimate.doubt else None,
+            trust=history.trust,
         )
     )
     called = {PREDICTION: names.prediction, LABEL: names.target}
@@ -167,6 +185,7 @@ def watch_window(
         promise=drift.promise.say() if drift and drift.promise else "",
         realised=say_realised(alarms, history.windows + 1, drift.promise.alpha) if drift and drift.promise else "",
         skew=skew,
+        estimated=estimate.metrics,
         delays=delay.curve,
         effects={n: d.distance * (importance.get(n) or 0.0) for n, d in watched.items() if n in features},
         trace=trace.to_plain() if trace else {},
@@ -208,10 +227,12 @@ def _count(
 def _measure_reference_bias(
     reference: pd.DataFrame | None, names: RoleNames, task: TaskType, classes: Sequence[Any], seed: int
 ) -> Bias | None:
-    if reference is None or task == "multiclass":
+    if reference is None:
         return None
-    column = names.probability if task == "binary" else names.prediction
-    return measure_reference_bias(reference, names.target, [column], None, task, classes, seed)
+    columns = {
+        "binary": [names.probability], "regression": [names.prediction], "multiclass": names.of_classes(len(classes)),
+    }[task]  # fmt: skip
+    return measure_reference_bias(reference, names.target, columns, names.block, task, classes, seed)
 
 
 def _draw(

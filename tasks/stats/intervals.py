@@ -240,21 +240,28 @@ class Source:
 
 
 def combine_sources(
-    limits: tuple[float, float], value: float, sources: Sequence[Source], confidence: float
+    limits: tuple[float, float],
+    value: float,
+    sources: Sequence[Source],
+    confidence: float,
+    ways: tuple[float, float] | None = None,
 ) -> tuple[float, float]:
     """The interval of a number that several independent sources move, within its limits; both nan where one of them has
     too few blocks to tell.
 
-    Variances of the jackknife add up, and degrees of freedom are those of Satterthwaite (1946). The scale is that of
-    `two_sided`.
+    Variances of the jackknife add up, and degrees of freedom are those of Satterthwaite (1946). `ways` are what two
+    ways of computing the number give, of which neither is known to be better: as if the truth lay evenly between them.
+    The scale is that of `two_sided`.
     """
     there, back = find_scale(limits)
     with np.errstate(divide="ignore", invalid="ignore"):
         centre = float(there(np.asarray(value)))
         moved = [(float(there(np.asarray(s.value))), there(s.without)) for s in sources]
-    if not np.isfinite([centre, *(v for v, _ in moved)]).all() or any(np.isinf(w).any() for _, w in moved):
+        between = there(np.array(ways or (value, value)))
+    if not np.isfinite([centre, *between, *(v for v, _ in moved)]).all() or any(np.isinf(w).any() for _, w in moved):
         back, centre, moved = _same, value, [(s.value, s.without) for s in sources]
-    squares = weight = 0.0
+        between = np.array(ways or (value, value))
+    squares, weight = float(between[1] - between[0]) ** 2 / 12, 0.0
     for source, (whole, without) in zip(sources, moved, strict=True):
         error, degrees = Replicates(whole, without, source.effective, source.ordered).spread()
         if not (source.effective >= MIN_EFFECTIVE_BLOCKS - 1e-9 and math.isfinite(error)):

@@ -130,7 +130,8 @@ def test_only_labels_that_are_known_count(world: World) -> None:
     assert window.metrics["roc_auc"] == pytest.approx(roc_auc_score(y, world.p[known]))
     none = world.watch(as_of=datetime(2013, 4, 1, tzinfo=UTC))
     assert (none.labelled, none.metrics, none.health) == (0, {}, "healthy")
-    assert none.sentence == "no label is known yet; none of 3 columns drifted"
+    assert none.sentence.startswith("no label is known yet; average precision estimated without labels ")
+    assert none.sentence.endswith("; none of 3 columns drifted")
 
 
 def test_rows_in_quarantine_are_profiled_and_not_judged(world: World) -> None:
@@ -156,7 +157,7 @@ def test_too_few_labels_do_not_degrade(world: World) -> None:
     world.rows.loc[150:, "bought"] = None
     window = world.watch()
     assert window.health == "healthy"
-    assert "(150 labels are known, fewer than 200 say too little)" in window.sentence
+    assert "(150 labels are known, fewer than 200 say too little; average precision estimated" in window.sentence
 
 
 def test_a_moved_population_is_drifting(world: World) -> None:
