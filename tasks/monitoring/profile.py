@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,7 @@ FORMAT = 2
 NAMED_LEVELS = 200
 SEGMENT_LEVELS = 12  # of a segment column: the largest, the others are not watched by themselves
 PHASES = 48  # parts of a window's period, in which its rows are counted
+KEPT_PARTS = 12  # batches of the reference whose counts are kept; of more, each is compared with the rest as it is
 SegmentCells = Mapping[str, Mapping[str, Mapping[str, Counts]]]  # segment column -> its value -> column -> cells
 
 
@@ -119,8 +120,8 @@ class WindowCounts:
 @dataclass(frozen=True)
 class Profile:
     """The reference: feature columns of the training rows and their labels, and the champion's predictions on its
-    test rows. `past`: the reference's own batches, each beside the rest of it. `time`: the column of that name is no
-    feature, but tells rows apart."""
+    test rows. `past`: the reference's own batches, each beside the rest of it; `parts`: their counts, where they are
+    few. `time`: the column of that name is no feature, but tells rows apart."""
 
     columns: Mapping[str, ColumnProfile]
     prediction: ColumnProfile | None = None
@@ -129,6 +130,7 @@ class Profile:
     past: tuple[PastWindow, ...] = ()
     sketch: RowSketch = field(default_factory=RowSketch)
     time: str | None = None
+    parts: Mapping[str, WindowCounts] = field(default_factory=dict)
 
     def count(
         self,
@@ -173,21 +175,40 @@ class Profile:
             },
         )
 
-    def pair(self, window: WindowCounts, *, within: bool = False) -> dict[str, Cells]:
+    def pair(
+        self, window: WindowCounts, *, within: bool = False, instead: WindowCounts | None = None
+    ) -> dict[str, Cells]:
         """All that is watched of a window beside the reference, by name: columns, `PREDICTION`, `LABEL`, and columns
-        within segments (`name_segment`). `within`: the window is part of the reference, which stands without it."""
-        pairs = {name: pair_counts(c, window.columns[name], within) for name, c in self.columns.items()}
-        if self.prediction is not None and window.prediction is not None:
-            pairs[PREDICTION] = pair_counts(self.prediction, window.prediction, within)
-        if self.label is not None and window.label is not None:
-            pairs[LABEL] = pair_counts(self.label, window.label, within)
-        for column, levels in self.segments.items():
+        within segments (`name_segment`). `within`: the window is part of the reference, which stands without it, and
+        with the rows of `instead` in its place."""
+        own = instead or WindowCounts({})
+        pairs = {n: pair_counts(c, window.columns[n], within, own.columns.get(n)) for n, c in self.columns.items()}
+        for name, column, counts, other in (
+            (PREDICTION, self.prediction, window.prediction, own.prediction),
+            (LABEL, self.label, window.label, own.label),
+        ):
+            if column is not None and counts is not None:
+                pairs[name] = pair_counts(column, counts, within, other)
+        for column_name, levels in self.segments.items():
             for level, of in levels.items():
                 for name, cells in of.items():
-                    other = window.segments[column][level][name]
+                    here = window.segments[column_name][level][name]
+                    reference = cells - here if within else cells
+                    if instead is not None:
+                        reference = reference + instead.segments[column_name][level][name]
                     ordered = self.columns[name].gauge.kind == "number"
-                    pairs[name_segment(column, level, name)] = Cells(cells - other if within else cells, other, ordered)
+                    pairs[name_segment(column_name, level, name)] = Cells(reference, here, ordered)
         return pairs
+
+    def past_beside(self, window: WindowCounts) -> tuple[PastWindow, ...]:
+        """The reference's own batches as `window` is to be compared with them: each beside the rest of the reference
+        with `window` in its place, so that all are treated alike (at three batches nothing else keeps the rate)."""
+        return tuple(
+            replace(p, distances=measure_pairs(self.pair(self.parts[p.key], within=True, instead=window)))
+            if p.key in self.parts
+            else p
+            for p in self.past
+        )
 
     def to_json(self) -> str:
         """As text, with the version of its form."""
@@ -201,6 +222,7 @@ class Profile:
                 "past": [p.to_plain() for p in self.past],
                 "sketch": _plain_sketch(self.sketch),
                 "time": self.time,
+                "parts": {key: _plain_part(part) for key, part in self.parts.items()},
             },
             allow_nan=False,
         )
@@ -223,6 +245,7 @@ class Profile:
                 tuple(PastWindow.from_plain(p) for p in raw["past"]),
                 _read_sketch(raw["sketch"]),
                 raw["time"],
+                {key: _read_part(part) for key, part in raw["parts"].items()},
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"profile: not a profile that trueup wrote ({type(error).__name__}: {error}).") from None
@@ -308,23 +331,19 @@ def build_profile(
             for key, part in zip(rows.batches, parts, strict=True)
             if part.rows
         )
-    return Profile(whole.columns, whole.prediction, whole.label, whole.segments, past, whole.sketch, whole.time)
+    kept = dict(zip(rows.batches, parts, strict=True)) if 1 < len(parts) <= KEPT_PARTS else {}
+    return replace(whole, past=past, parts={key: _slim(part) for key, part in kept.items() if part.rows})
 
 
 def describe_window(
     profile: Profile, window: WindowCounts, key: str, start: Any = None, *, within: bool = False
 ) -> PastWindow:
     """What is kept of a window; `within`: of a batch of the reference, beside the rest of it."""
-    distances = {
-        name: measure_distance(cells)
-        for name, cells in profile.pair(window, within=within).items()
-        if cells.reference.sum() and cells.window.sum()
-    }
     return PastWindow(
         key,
         start,
         window.rows,
-        distances,
+        measure_pairs(profile.pair(window, within=within)),
         {name: counts.missing_share for name, counts in window.columns.items()},
         {
             name: _unseen_within(profile.columns[name].counts, counts) if within else counts.unseen_share
@@ -336,6 +355,11 @@ def describe_window(
     )
 
 
+def measure_pairs(pairs: Mapping[str, Cells]) -> dict[str, float]:
+    """The distance of each pair of which both sides have rows."""
+    return {name: measure_distance(cells) for name, cells in pairs.items() if min(cells.rows)}
+
+
 def count_window(profile: Profile, parts: Iterable[pd.DataFrame]) -> WindowCounts:
     """The counts of a whole window by its features alone, one part in memory at a time."""
     total = profile.nothing()
@@ -344,18 +368,22 @@ def count_window(profile: Profile, parts: Iterable[pd.DataFrame]) -> WindowCount
     return total
 
 
-def pair_counts(reference: ColumnProfile, window: ColumnCounts, within: bool = False) -> Cells:
-    """Rows per cell of both sides, missing last. Values of a category are told apart by their name where both sides
-    have few enough, chosen by both sides together: by the reference alone, the others would be too rare there by
-    selection."""
-    counts = reference.counts
-    less = window if within else None
-    if counts.levels is None or window.levels is None or counts.kind == "number":
-        a, b = counts.cells - (less.cells if less else 0), window.cells
+def pair_counts(
+    reference: ColumnProfile, window: ColumnCounts, within: bool = False, instead: ColumnCounts | None = None
+) -> Cells:
+    """Rows per cell of both sides, missing last; `within` and `instead` as in `Profile.pair`. Values of a category are
+    told apart by their name where all have few enough, chosen by both sides together: by the reference alone, the
+    others would be too rare there by selection."""
+    counts, none = reference.counts, empty_counts(reference.gauge)
+    less, more = window if within else none, instead or none
+    missing = counts.missing - less.missing + more.missing
+    if counts.kind == "number" or counts.levels is None or window.levels is None or more.levels is None:
+        a, b = counts.cells - less.cells + more.cells, window.cells
     else:
-        left = {k: v - (less.levels or {}).get(k, 0) if less else v for k, v in counts.levels.items()}
+        left = {k: v - (less.levels or {}).get(k, 0) for k, v in counts.levels.items()}
+        for level, rows in more.levels.items():
+            left[level] = left.get(level, 0) + rows
         a, b = pool_levels(left, window.levels)
-    missing = counts.missing - (less.missing if less else 0)
     return Cells(np.append(a, missing), np.append(b, window.missing), counts.kind == "number")
 
 
@@ -494,6 +522,47 @@ def _read_counts(raw: Mapping[str, Any]) -> ColumnCounts:
         if moments
         else Moments(),
         Runs(known, longest, float(first), head, float(last), tail),
+    )
+
+
+def _slim(part: WindowCounts) -> WindowCounts:
+    """What is kept of a batch of the reference: what it is compared by."""
+
+    def less(counts: ColumnCounts | None) -> ColumnCounts | None:
+        if counts is None:
+            return None
+        return ColumnCounts(counts.kind, counts.rows, counts.missing, counts.cells, counts.levels)
+
+    columns = {name: less(counts) or counts for name, counts in part.columns.items()}
+    return WindowCounts(columns, less(part.prediction), less(part.label), part.segments, rows=part.rows)
+
+
+def _plain_part(part: WindowCounts) -> dict[str, Any]:
+    def plain(counts: ColumnCounts | None) -> list[Any] | None:
+        if counts is None:
+            return None
+        return [counts.kind, counts.rows, counts.missing, counts.cells.tolist(), counts.levels]
+
+    return {
+        "rows": part.rows,
+        "columns": {name: plain(counts) for name, counts in part.columns.items()},
+        "prediction": plain(part.prediction),
+        "label": plain(part.label),
+        "segments": _plain_segments(part.segments),
+    }
+
+
+def _read_part(raw: Mapping[str, Any]) -> WindowCounts:
+    def read(counts: list[Any]) -> ColumnCounts:
+        kind, rows, missing, cells, levels = counts
+        return ColumnCounts(kind, int(rows), int(missing), np.array(cells, np.int64), levels)
+
+    return WindowCounts(
+        {name: read(counts) for name, counts in raw["columns"].items()},
+        read(raw["prediction"]) if raw["prediction"] else None,
+        read(raw["label"]) if raw["label"] else None,
+        _read_segments(raw["segments"]),
+        rows=int(raw["rows"]),
     )
 
 

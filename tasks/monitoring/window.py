@@ -132,7 +132,7 @@ def watch_window(
     faults: tuple[Fault, ...] = ()
     skew: dict[str, str] = {}
     if profile and rows:
-        past = (*profile.past, *history.past)
+        past = (*profile.past_beside(counts), *history.past)
         drift = find_drift(profile, counts, table.batch, start, past, data, spec.monitor, seed)
         faults = find_faults(profile, counts, past, drift.drifted, learned=learned)
         skew = find_skew(profile, counts)

@@ -83,13 +83,14 @@ def test_predictions_drift_too() -> None:
 
 def moving(steps: Sequence[float], profile: Profile, random: np.random.Generator, **monitor: Any) -> list[Drift]:
     """Windows one after the other whose `normal` lies so far off."""
-    past, found = list(profile.past), []
+    seen: list[PastWindow] = []
+    found = []
     for number, step in enumerate(steps):
         window = draw(random, 1_000)
         window["normal"] += step
         counts = profile.count(window)
-        drift = drift_of(profile, counts, past, f"w{number}", **monitor)
-        past.append(remember(profile, counts, drift, f"w{number}"))
+        drift = drift_of(profile, counts, [*profile.past_beside(counts), *seen], f"w{number}", **monitor)
+        seen.append(remember(profile, counts, drift, f"w{number}"))
         found.append(drift)
     return found
 
@@ -109,6 +110,21 @@ def test_what_differs_by_nature_is_no_alarm_until_it_stands_out() -> None:
     assert usual.signal == "none" and usual.watched["normal"].significant
     assert far.signal == "alarm" and far.drifted == ("normal",)
     assert far.promise is not None and not far.promise.learning
+
+
+def test_three_batches_that_differ_by_nature_keep_their_rate() -> None:
+    random, alarms = np.random.default_rng(9), 0
+
+    def scattered() -> pd.DataFrame:
+        means = random.normal(0, 0.3, 5)
+        return pd.DataFrame({f"c{i}": random.normal(mean, 1, 500) for i, mean in enumerate(means)})
+
+    for _ in range(60):
+        frame = pd.concat([scattered() for _ in range(3)], ignore_index=True)
+        profile = profile_of(frame, batch=np.repeat([0, 1, 2], 500), batches=("a", "b", "c"))
+        counts = profile.count(scattered())
+        alarms += drift_of(profile, counts, profile.past_beside(counts)).signal == "alarm"
+    assert alarms <= 27  # 1/4 of 60 are 15; more than 27 has a chance of .0005
 
 
 def test_a_drift_that_stays_is_one_alarm_and_another_column_is_another() -> None:

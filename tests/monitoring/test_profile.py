@@ -181,6 +181,19 @@ def test_each_batch_of_the_reference_stands_beside_the_others() -> None:
     assert measure_distance(alone) == pytest.approx(measure_distance(apart))
 
 
+def test_a_window_takes_the_place_of_the_batch_that_it_is_ranked_with() -> None:
+    frame, window = make_rows(3_000)[["number", "level"]], make_rows(800, seed=9)[["number", "level"]]
+    batch = np.repeat([0, 1, 2], 1_000)
+    profile = Profile.from_json(build_profile(rows_of(frame, batch=batch, batches=("a", "b", "c"))).to_json())
+    by_hand = build_profile(rows_of(pd.concat([frame[batch != 1], window], ignore_index=True)))
+    (found,) = (p for p in profile.past_beside(profile.count(window)) if p.key == "b")
+    part = by_hand.pair(by_hand.count(frame[batch == 1]))
+    assert found.distances["level"] == pytest.approx(measure_distance(part["level"]))
+    assert (
+        len(build_profile(rows_of(frame, batch=np.arange(3_000) // 200, batches=tuple("abcdefghijklmno"))).parts) == 0
+    )
+
+
 def test_segments_are_counted_by_themselves() -> None:
     frame = make_rows(1_000).assign(part=["x"] * 600 + ["y"] * 396 + ["z"] * 4)
     profile = profile_of(frame, segments=["part"])
