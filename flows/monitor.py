@@ -22,6 +22,7 @@ from tasks.data.source import Batch, table_of
 from tasks.ledger import Entry
 from tasks.monitoring.past import PastWindow
 from tasks.monitoring.profile import OtherForm, Profile
+from tasks.monitoring.trust import Reckoning, describe_trust
 from tasks.monitoring.window import History, monitor_window
 from tasks.registry import Registry, log_window, open_registry, read_artifact
 from tasks.results import MetricValue, ModelVersion, Window
@@ -127,13 +128,26 @@ def _history(workspace: Workspace, batch: Batch, version: ModelVersion | None) -
     seen = workspace.ledger.by_subject(workspace.project.name, "monitor")
     order = [b.key for b in workspace.source.batches]
     before = [seen[key] for key in order[: order.index(batch.key)] if key in seen]
-    past, alarms = [], 0
+    past, alarms, reckoned, broken = [], 0, [], []
     for entry in before:
+        reckoned += _reckon(entry)
         trace = entry.payload.get("trace")
+        if entry.outcome == "broken":
+            broken.append(int(entry.payload["rows"]))
+            continue
         alarms += bool(trace and trace["signal"] == "alarm")
-        if trace and entry.outcome != "broken" and version is not None and entry.payload["version"] == version.version:
+        if trace and version is not None and entry.payload["version"] == version.version:
             past.append(PastWindow.from_plain(trace))
-    return History(tuple(past), alarms, len(before))
+    return History(tuple(past), alarms, len(before), tuple(broken), describe_trust(reckoned) if reckoned else "")
+
+
+def _reckon(window: Entry) -> list[Reckoning]:
+    """What was estimated of a window's first metric, beside what came true; none where one is missing."""
+    made = window.payload
+    metric = next(iter(made.get("estimated") or {}), None)
+    known = {side: (made.get(side) or {}).get(metric) for side in ("estimated", "metrics", "promised")}
+    values = [float(value) for value in known.values() if value is not None]
+    return [Reckoning(*values)] if len(values) == len(known) else []
 
 
 def _reference(registry: Registry, version: ModelVersion) -> pd.DataFrame:

@@ -118,6 +118,8 @@ def describe_window(window: Window) -> str:
     ]
     if rows:
         lines.append(_table(("metric", "realised", "estimated without labels", "promised"), rows))
+    if window.trust:
+        lines.append(f"**Estimates so far:** {escape(window.trust)}")
     if window.delays and window.labelled:
         curve = [(f"{days} days", f"{share:.0%}", f"{old:,}") for days, old, share in window.delays]
         lines.append("## How long labels take\n\n" + _table(("after", "known", "of rows so old"), curve))

@@ -513,6 +513,7 @@ class Window:
     promise: str = ""  # what is promised of false alarms
     realised: str = ""  # alarms so far, beside the budget
     estimated: tuple[MetricValue, ...] = ()  # without labels
+    trust: str = ""  # how far earlier estimates were off
     delays: tuple[tuple[int, int, float], ...] = ()  # days, rows that are that old, share of them with a label by then
     skew: Mapping[str, str] = field(default_factory=dict)  # column -> what scoring saw and training did not
     effects: Mapping[str, float] = field(default_factory=dict)  # column -> distance x importance

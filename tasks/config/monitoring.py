@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from tasks.config.values import Columns, Section
+from tasks.config.values import Columns, Section, Share
 
 _BUDGET = re.compile(r"^(\d+(?:\.\d+)?)\s+per\s+(day|week|month|quarter|year)$")
-_SHARE = re.compile(r"^(\d+(?:\.\d+)?)\s*%$")
+_SHARE = re.compile(r"^(\d+(?:\.\d+)?)\s*%(?: of windows)?$")
 _PERSISTENCE = re.compile(r"^(\d+)(?:\s+of\s+(\d+))?$")
 MOST_WINDOWS = 31
 
@@ -58,6 +58,9 @@ class Monitor(Section):
     smallest_drift: Annotated[float, Field(ge=0, le=10)] = 0.02
     """The smallest distance (PSI, less what sampling alone gives) that is worth a look, however sure it is: .02 is a
     shift by about a seventh of a standard deviation, or 1 row in 40 moved to a value that was rare."""
+    labels_needed: Share = 0.9
+    """The share of a window's scored rows whose labels must be known before they speak of its health: those that come
+    first may be of one kind only. Lower it where you label a random sample of the rows."""
     segments: Columns = ()
     """Columns whose values are parts to be watched by themselves too, such as [origin]: they show where drift sits.
     The largest parts are watched."""

@@ -17,6 +17,7 @@ from tasks.stats.metrics import TaskType
 CONFIDENCE = 0.95
 SMALLEST = 0.05  # of a probability; of a regression's error, SMALLEST_SHARE of its standard deviation
 SMALLEST_SHARE = 0.25
+SMALLEST_OF_RARE = 0.5  # of a rare positive class: of its share
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ def measure_bias(y: NDArray[Any], prediction: NDArray[np.float64], task: TaskTyp
         error = (prediction.argmax(axis=1) == y) - prediction.max(axis=1)
     else:
         error = y - prediction
-    worth = SMALLEST if task != "regression" else SMALLEST_SHARE * float(np.std(error))
+    worth = SMALLEST_SHARE * float(np.std(error)) if task == "regression" else SMALLEST
+    if task == "binary":
+        worth = min(worth, SMALLEST_OF_RARE * float(np.mean(y)) or worth)
     total, rows = float(error.sum()), len(error)
     of_block = np.bincount(blocks.of_row, error, blocks.count)
     sizes = np.bincount(blocks.of_row, minlength=blocks.count)

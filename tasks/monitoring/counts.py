@@ -193,11 +193,12 @@ def to_numbers(values: pd.Series[Any]) -> NDArray[np.float64]:
     return pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
 
 
-def cut_gauge(reference: pd.Series[Any], named: frozenset[str] = frozenset()) -> Gauge:
-    """How a column is counted, from the reference's values. `named`: values that may stand in a file by name."""
+def cut_gauge(reference: pd.Series[Any], named: frozenset[str] = frozenset(), *, personal: bool = False) -> Gauge:
+    """How a column is counted, from the reference's values. `named`: values that may stand in a file by name.
+    `personal`: their hashes may not either, from which it could be told who is among them."""
     if column_kind(reference) == "category":
         _, found = pd.factorize(reference)
-        hashes = np.unique(_short(hash_texts(write_levels(found)))) if len(found) <= MAX_KNOWN else None
+        hashes = np.unique(hash_each_level(found)) if len(found) <= MAX_KNOWN and not personal else None
         return Gauge("category", named=named, known=hashes)
     numbers = to_numbers(reference)
     known = numbers[np.isfinite(numbers)]
@@ -283,6 +284,11 @@ def write_levels(found: Any) -> NDArray[np.object_]:
         texts: NDArray[np.object_] = np.array(["true" if v else "false" for v in values], dtype=object)
         return texts
     return as_text(values)
+
+
+def hash_each_level(found: Any) -> NDArray[np.uint32]:
+    """A short hash (n,) of each of different values."""
+    return _short(hash_texts(write_levels(found)))
 
 
 def hash_texts(texts: NDArray[np.object_]) -> NDArray[np.uint64]:

@@ -8,20 +8,22 @@ rates and their wording are those of `tasks.stats.alarms`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.config.monitoring import Monitor
 from tasks.config.project import Data
 from tasks.monitoring.past import PastWindow, Signal, choose_comparable
 from tasks.monitoring.profile import LABEL, PREDICTION, Profile, WindowCounts
-from tasks.stats.alarms import Budget, Promise, find_signal, persists, rank_window, windows_per_year
+from tasks.stats.alarms import Budget, Promise, find_signal, persists, windows_per_year
 from tasks.stats.divergence import compare_cells, count_draws, measure_distance
 from tasks.stats.multiplicity import step_up
 
+MOST_PARTS = 100  # columns within segments that are tested
 FEWEST_ROWS = 30  # of a segment: fewer are not tested by themselves
 UNDATED = "month"  # windows of files are taken for monthly where the budget is per year and nothing tells how often
 
@@ -94,18 +96,32 @@ def find_drift(
     alpha = promise.alpha
     distances = np.array([measure_distance(cells) for cells in pairs.values()])
     worth = distances >= monitor.smallest_drift
+    within = {name for name in names if name not in profile.columns and name not in (PREDICTION, LABEL)}
+    tested = _choose_tests(names, distances, worth, within)
     draws = count_draws(len(names), alpha)
-    p = np.array([compare_cells(pairs[name], draws, seed + at) if worth[at] else 1.0 for at, name in enumerate(names)])
+    p = np.array([compare_cells(pairs[name], draws, seed + at) if tested[at] else 1.0 for at, name in enumerate(names)])
     significant = step_up(p, alpha) & worth
     comparable = choose_comparable(past, start, data.cut, data.zone, promise.needed)
     promise = make_promise(data, monitor, len(comparable))
     signal, since, found = _judge(names, distances, significant, comparable, past, alpha, monitor, key)
-    within = {name for name in names if name not in profile.columns and name not in (PREDICTION, LABEL)}
     watched = {
         name: ColumnDrift(float(distances[at]), float(p[at]), bool(significant[at]), bool(found[at]))
         for at, name in enumerate(names)
     }
     return Drift(watched, signal, since, promise, frozenset(within))
+
+
+def _choose_tests(
+    names: Sequence[str], distances: np.ndarray, worth: np.ndarray, within: Collection[str]
+) -> NDArray[np.bool_]:
+    """What is tested: all that is worth a look, of the columns within segments the furthest only. What is not counts
+    as no drift, which errs on the safe side."""
+    parts = np.array([name in within for name in names], bool)
+    tested = worth & ~parts
+    order = np.argsort(-distances, kind="stable")
+    furthest = [at for at in order if parts[at] and worth[at]][:MOST_PARTS]
+    tested[furthest] = True
+    return np.asarray(tested, bool)
 
 
 def make_promise(data: Data, monitor: Monitor, past: int) -> Promise:
@@ -129,28 +145,28 @@ def _judge(
     table = np.array([[w.distances.get(name, math.nan) for name in names] for w in comparable]).reshape(
         len(comparable), len(names)
     )
-    running = bool(past) and past[-1].signal != "none"
     episode: set[str] = set()
     for window in reversed(past):
         if window.signal == "none":
             break
         episode.add(window.key)
+    before = past[-1].drifted if episode else ()
+    carried = np.array([name in before for name in names], bool)
     of_episode = np.array([w.key in episode for w in comparable], bool)
-    finding = find_signal(distances, table, significant, alpha, running=running, episode=of_episode)
+    least, last = (int(part) for part in monitor.persistence.split(" of "))
+    # A window that waits for others to confirm it is none that these have to exceed.
+    waiting = {w.key for w in past[len(past) - last + 1 :] if w.signal == "signal"} if last > 1 else set()
+    kept = np.array([w.key not in waiting for w in comparable], bool)
+    finding = find_signal(distances, table[kept], significant, alpha, carried=carried, episode=of_episode[kept])
     if finding.signal == "none":
         return "none", None, finding.columns
+    if finding.signal == "new":
+        episode = set()
     since = next((w.key for w in past if w.key in episode), key)
-    least, last = (int(part) for part in monitor.persistence.split(" of "))
-    signalled = [*(w.signal != "none" for w in past), True]
-    if not persists(signalled, least, last):
+    if not persists([*(w.signal != "none" for w in past), True], least, last):
         return "signal", since, finding.columns
     said_before = any(w.signal in ("alarm", "continues") for w in past if w.key in episode)
-    if not said_before:
-        return "alarm", since, finding.columns
-    # What had not drifted before is news, where it exceeds all past windows, those of the running drift too.
-    known = {name for w in past if w.key in episode for name in w.drifted}
-    news = finding.columns & rank_window(distances, table, alpha).columns
-    fresh = any(news[at] and name not in known for at, name in enumerate(names))
+    fresh = finding.news.any() or not said_before
     return ("alarm" if fresh else "continues"), since, finding.columns
 
 

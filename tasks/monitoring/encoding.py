@@ -53,9 +53,9 @@ class FeatureCodes:
             if name not in frame:
                 continue
             if name in self._ranks:
-                texts = pd.Series(as_text(frame[name]), dtype=object)
-                ranks = texts.map(self._ranks[name]).to_numpy(np.float64, na_value=np.nan)
-                codes[:, place] = np.where(np.isnan(ranks) & texts.notna().to_numpy(), UNSEEN, ranks)
+                place_of, found = pd.factorize(frame[name])  # each text is looked up once
+                ranks = [self._ranks[name].get(text, UNSEEN) for text in as_text(pd.Series(found))]
+                codes[:, place] = np.append(ranks, np.nan)[place_of]  # a missing one has the place -1
             else:
                 codes[:, place] = _as_numbers(frame[name])
         return codes

@@ -24,34 +24,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.monitoring.encoding import FeatureCodes
-from tasks.monitoring.performance import CONFIDENCE, FEWEST_LABELS, FEWEST_OF_A_CLASS
-from tasks.monitoring.reference import RoleNames
+from tasks.monitoring.belief import Belief, LearnedRows, read_test_rows
+from tasks.monitoring.performance import CONFIDENCE, FEWEST_LABELS
 from tasks.monitoring.sample import RowSample, priorities
 from tasks.results import MetricValue
-from tasks.stats.expectation import ClassSums, ExpectedSums, LossSums, fit_isotonic, logit_within
 from tasks.stats.folding import FoldedSums, number_blocks
 from tasks.stats.intervals import (
     MAX_BLOCKS,
     RANDOM_BLOCKS,
-    Blocks,
     Source,
-    block_rows,
     combine_sources,
-    count_effective,
     deal_rows,
-    needs_each_class,
 )
-from tasks.stats.leaves import LeafMeans
 from tasks.stats.metrics import AT_HALF, METRICS, Metric, OperatingPoint, TaskType, find_metric
 
-FOREST_SHARE = 0.5
-SMALLEST_LEAF = {"binary": 25, "multiclass": 25, "regression": 5}
-TRIED = {"binary": 0.6, "multiclass": 0.6, "regression": 0.8}  # of the features, at each cut
-LEARNED_BLOCKS = 30  # of the reference, at most: each costs a pass over the sampled rows
 SAMPLED = 4_000  # rows of a window on which the second source is measured
 SAMPLED_NUMBERS, FEWEST_SAMPLED = 20_000, 500  # of several classes fewer rows, each has a number per class
-MOST_CLASSES = 100
 ALONE = "its rows as they are"
 
 Floats = NDArray[np.float64]
@@ -71,23 +59,13 @@ class Estimate:
     strange: float = math.nan
 
 
-@dataclass(frozen=True)
-class _Reference:
-    """The champion's test rows. `y` (n,) holds codes or values, `prediction` (n, 1) or (n, classes)."""
-
-    frame: pd.DataFrame
-    y: Floats
-    prediction: Floats
-    blocks: Blocks
-
-
 class PerformanceEstimator:
     """Collects what is expected of rows while they stream by; its state is bounded, and the same however they are
     cut."""
 
     def __init__(
         self,
-        reference: _Reference | None,
+        reference: LearnedRows | None,
         features: Sequence[str],
         doubt: str,
         *,
@@ -99,13 +77,13 @@ class PerformanceEstimator:
         seed: int,
     ) -> None:
         self._metric, self._task, self._ordered, self._seed, self._doubt = metric, task, ordered, seed, doubt
-        self._expectation = _Expectation(reference, features, task, classes, at, seed) if reference else None
+        self._belief = Belief(reference, features, task, classes, at, seed) if reference else None
         self._begin()
 
     def _begin(self) -> None:
         self._rows = self._strange = 0
         self._dealt = False
-        width, columns = (self._expectation.sums.width, self._expectation.columns) if self._expectation else (1, 1)
+        width, columns = (self._belief.sums.width, self._belief.columns) if self._belief else (1, 1)
         self._folded = FoldedSums(MAX_BLOCKS, width)
         self._sample = RowSample(min(SAMPLED, max(FEWEST_SAMPLED, SAMPLED_NUMBERS // columns)), self._seed)
 
@@ -127,30 +105,30 @@ class PerformanceEstimator:
         wide = np.asarray(prediction, np.float64).reshape(len(frame), -1)
         scored: NDArray[np.bool_] = np.asarray(np.isfinite(wide).all(axis=1))
         self._rows += int(scored.sum())
-        if self._expectation is None or not scored.any():
+        if self._belief is None or not scored.any():
             return
         rows, given, at = frame.loc[scored], wide[scored], positions[scored]
-        codes = self._expectation.codes.encode(rows)
-        self._strange += int(self._expectation.codes.find_strange(codes).sum())
-        leaves = self._expectation.find_leaves(codes, given)
-        expected = self._expectation.expect(leaves, given)
+        codes = self._belief.codes.encode(rows)
+        self._strange += int(self._belief.codes.find_strange(codes).sum())
+        leaves = self._belief.find_leaves(codes, given)
+        expected = self._belief.expect(leaves, given)
         self._dealt = blocks is None
         if blocks is None:
             numbers = (priorities(at, self._seed) % np.uint64(RANDOM_BLOCKS)).astype(np.int64)
         else:
             numbers = number_blocks(blocks.to_numpy(dtype=object)[scored], days=self._ordered)
-        sums = self._expectation.sums
+        sums = self._belief.sums
         self._folded.add(numbers, lambda of_row, count: sums.sum_blocks(given, expected, of_row, count))
         kept = {f"p{i}": given[:, i] for i in range(given.shape[1])}
         self._sample.add(pd.DataFrame({**kept, **{f"leaf{i}": leaves[:, i] for i in range(leaves.shape[1])}}), at)
 
     def estimate(self) -> Estimate:
         """The project's metric and the task's others, each with its interval."""
-        if self._expectation is None:
+        if self._belief is None:
             return Estimate(self._rows, (), self._doubt)
         if not self._rows:
             return Estimate(0, (), "no row was scored")
-        window = _Window(self._expectation, self._folded, self._sample, self._rows, self._dealt, self._ordered)
+        window = _Window(self._belief, self._folded, self._sample, self._rows, self._dealt, self._ordered)
         others = [m for m in METRICS.values() if self._task in m.tasks and m.name != self._metric.name]
         found = [self._measure(window, one) for one in (self._metric, *others)]
         values = tuple(value for value in found if math.isfinite(value.value))
@@ -183,96 +161,19 @@ class PerformanceEstimator:
         return ""
 
 
-class _Expectation:
-    """What is expected of rows, learned from the reference: with all of its blocks, and without each."""
-
-    def __init__(
-        self,
-        reference: _Reference,
-        features: Sequence[str],
-        task: TaskType,
-        classes: int,
-        at: OperatingPoint,
-        seed: int,
-    ) -> None:
-        y, given, self.blocks = reference.y, reference.prediction, reference.blocks
-        self._task, self.columns = task, given.shape[1]
-        self.codes = FeatureCodes(reference.frame, features, _find_miss(reference, task), given.max(axis=1))
-        self._tables: list[Floats] = []
-        if task == "regression":
-            losses = LossSums(y, given[:, 0], at)
-            self.sums: ExpectedSums = losses
-            shaping, targets = losses.targets[:, :1], losses.targets
-        else:
-            ranks = ClassSums(given, classes, at)
-            self.sums, self._find_bins = ranks, ranks.find_bins
-            labels = np.arange(classes)[-given.shape[1] :]  # of two, the positive one
-            shaping = targets = (y[:, None] == labels).astype(np.float64)
-            bins = ranks.find_bins(given)
-            for without in (None, *range(self.blocks.count)):
-                kept = slice(None) if without is None else self.blocks.of_row != without
-                self._tables.append(
-                    np.stack([fit_isotonic(bins[kept, c], targets[kept, c], ranks.bins) for c in range(given.shape[1])])
-                )
-        self._forest = LeafMeans(
-            self._see(self.codes.encode(reference.frame), given), shaping, targets, self.blocks,
-            smallest=SMALLEST_LEAF[task], tried=TRIED[task],
-            sharpen=task == "regression", seed=seed,
-        )  # fmt: skip
-        classes_of = None if task != "binary" else y
-        self.effective = count_effective(self.blocks, classes_of)
-
-    @property
-    def told_twice(self) -> bool:
-        """Whether there are two ways to tell it."""
-        return self._task != "regression"
-
-    def _see(self, codes: Floats, given: Floats) -> Floats:
-        return np.hstack([codes, given if self._task == "regression" else logit_within(given)])
-
-    def find_leaves(self, codes: Floats, given: Floats) -> NDArray[np.int64]:
-        """Where rows with these codes and predictions lie in the forest."""
-        return self._forest.find(self._see(codes, given))
-
-    def expect(
-        self, leaves: NDArray[np.int64], given: Floats, without: int | None = None, share: float = FOREST_SHARE
-    ) -> Floats:
-        """Probabilities, or losses, of rows; on request as learned without a block of the reference. `share` is that of
-        the forest."""
-        alike = self._forest.average(leaves, without)
-        if self._task == "regression":
-            return alike
-        table, bins = self._tables[0 if without is None else without + 1], self._find_bins(given)
-        calibrated = np.stack([table[c, bins[:, c]] for c in range(given.shape[1])], axis=1)
-        if given.shape[1] > 1:
-            total = calibrated.sum(axis=1, keepdims=True)
-            calibrated = np.where(total > 0, calibrated / np.where(total > 0, total, 1), 1 / given.shape[1])
-        return share * alike + (1 - share) * calibrated
-
-
-def _find_miss(reference: _Reference, task: TaskType) -> Floats:
-    """How far the champion was off on each row, (n,)."""
-    y, given = reference.y, reference.prediction
-    if task == "regression":
-        return np.asarray(np.abs(y - given[:, 0]))
-    if task == "binary":
-        return np.asarray(y - given[:, 0])
-    return np.asarray(1 - given[np.arange(len(y)), y.astype(np.int64)])
-
-
 class _Window:
     """The sums of a window, and both sources of what an estimate may be off by."""
 
     def __init__(
         self,
-        expectation: _Expectation,
+        belief: Belief,
         folded: FoldedSums,
         sample: RowSample,
         rows: int,
         dealt: bool,
         ordered: bool,
     ) -> None:
-        self._sums, self._learned, self._folds = expectation.sums, expectation, folded.folds
+        self._sums, self._learned, self._folds = belief.sums, belief, folded.folds
         self._dealt, self._ordered = dealt, ordered and not dealt
         self._blocks = folded.sums()
         self._total = self._blocks.sum(axis=0, keepdims=True)
@@ -287,18 +188,18 @@ class _Window:
         leaves = drawn.filter(regex=r"^leaf\d+$").to_numpy(np.int64)
         self._part = len(drawn) / rows
         of_row, one = np.zeros(len(drawn), np.int64), 1
-        without = [None, *range(expectation.blocks.count)]
+        without = [None, *range(belief.blocks.count)]
         self._relearned = np.concatenate(
-            [self._sums.sum_blocks(given, expectation.expect(leaves, given, w), of_row, one) for w in without]
+            [self._sums.sum_blocks(given, belief.expect(leaves, given, w), of_row, one) for w in without]
         )
         self._ways: NDArray[np.int64] | None = None
-        if expectation.told_twice:
-            each = [expectation.expect(leaves, given, share=share) for share in (0.0, 1.0)]
+        if belief.told_twice:
+            each = [belief.expect(leaves, given, share=share) for share in (0.0, 1.0)]
             self._ways = np.concatenate([self._sums.sum_blocks(given, one_way, of_row, one) for one_way in each])
         self._apart = np.zeros((0, self._sums.width), np.int64)
         if self._too_few:
             blocks = deal_rows(len(drawn), 0)
-            expected = expectation.expect(leaves, given)
+            expected = belief.expect(leaves, given)
             self._apart = self._sums.sum_blocks(given, expected, blocks.of_row, blocks.count)
 
     @property
@@ -359,55 +260,7 @@ def make_estimator(
     """
     named = METRICS.get(metric or "")
     main = named if named and task in named.tasks else find_metric(None, task)
-    read, doubt = _read_reference(reference, features, task, classes, main, at, ordered, seed)
+    read, doubt = read_test_rows(reference, features, task, classes, main, at, ordered, seed)
     return PerformanceEstimator(
         read, features, doubt, task=task, classes=len(classes), at=at, metric=main, ordered=ordered, seed=seed
     )
-
-
-def _read_reference(
-    reference: pd.DataFrame | None,
-    features: Sequence[str],
-    task: TaskType,
-    classes: Sequence[Any],
-    metric: Metric,
-    at: OperatingPoint,
-    ordered: bool,
-    seed: int,
-) -> tuple[_Reference | None, str]:
-    """The rows to learn from, or why there are none."""
-    names = RoleNames.beside(features)
-    if reference is None:
-        return None, "no reference rows are kept with the version"
-    if len(classes) > MOST_CLASSES:
-        return None, f"performance is not estimated for more than {MOST_CLASSES} classes"
-    columns = {
-        "binary": [names.probability],
-        "multiclass": names.of_classes(len(classes)),
-        "regression": [names.prediction],
-    }[task]
-    if not {*columns, names.target} <= {*reference.columns}:
-        return None, "the reference keeps no probabilities: it is of an older version of trueup; train again"
-    label = reference[names.target]
-    if task == "regression":
-        y = pd.to_numeric(label, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    else:
-        y = label.map({c: code for code, c in enumerate(classes)}).to_numpy(np.float64, na_value=np.nan)
-    given = reference[columns].to_numpy(np.float64, na_value=np.nan)
-    known = np.isfinite(y) & np.isfinite(given).all(axis=1)
-    frame, y, given = reference.loc[known], y[known], given[known]
-    if len(y) < FEWEST_LABELS:
-        return None, f"the reference has {len(y):,} rows, fewer than {FEWEST_LABELS} teach too little"
-    limit = LEARNED_BLOCKS if len(columns) <= 10 else 10
-    if names.block in frame:
-        labels = frame[names.block].map("{:012d}".format).tolist()
-        blocks = block_rows(labels, "days" if ordered else "groups", limit=limit, ordered=ordered)
-    else:
-        blocks = deal_rows(len(y), seed, limit)
-    if task != "regression":
-        codes = y.astype(np.int64)
-        prediction = given if task == "multiclass" else given[:, 0]
-        rarest = int(np.bincount(codes, minlength=len(classes)).min())
-        if rarest < FEWEST_OF_A_CLASS and needs_each_class(metric, codes, prediction, task, at):
-            return None, f"a class has {rarest} reference rows, fewer than {FEWEST_OF_A_CLASS} teach too little"
-    return _Reference(frame, y, given, blocks), ""

@@ -19,25 +19,29 @@ from tasks.monitoring.profile import ColumnProfile, Profile, WindowCounts
 
 FEWEST_ROWS = 50  # below, a window is too small to call anything broken
 CHANCE = 1e-6  # that a share of missing or unseen values came about by chance
-MISSING_JUMP = 0.10  # beyond what was natural, and
+MISSING_JUMP, UNTOLD_JUMP = 0.10, 0.20  # beyond what was natural; with fewer than FEW_WINDOWS past ones, and
+FEW_WINDOWS = 3
 UNSEEN_JUMP = 0.30  # are broken; less, where the column drifted by it, is a cause to be mended upstream
 SMALL_JUMP = 0.005
+SPARSE = 0.5  # a column that lacked so much before may lack all
+USUAL = 0.05  # a value that so many rows of the reference have may be the only one for a while
 FOREIGN_SHARE = 0.05
 STILL = 10  # a column that stood still this many times longer than ever before is frozen
 REPEATED_JUMP = 0.10
-DELIVERED_BEFORE = 0.50
+DELIVERED_BEFORE = 0.95  # a snapshot that is delivered each month changes by less
+REPEATED_BY_NATURE = 0.05  # rows that are alike anyway tell nothing of a second delivery
 FEW_ROWS = 0.5  # of the least past window
-GAP = 0.15  # of the period
+GAP = 0.25  # of the period: the days after Christmas are fewer
 NATURAL = 2.0  # a jump counts beyond the largest past share plus so many times the past shares' range
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
-FACTOR, LARGE_FACTOR = 1.5, 3.0  # a known unit's factor, and any other, that is no growth
-FACTOR_LIKE, UNIT_LIKE = 0.1, 0.03  # how alike the quantiles' factors must be, and a factor to a unit's
+FACTOR, LARGE_FACTOR = 2.0, 3.0  # a known unit's factor, and any other, that is no growth
+FACTOR_LIKE, UNIT_LIKE = 0.1, 0.012  # how alike the quantiles' factors must be, and a factor to a unit's
 APART, LIKE = 0.5, 0.25  # standard deviations that quantiles moved at least, and that remain once a shift is undone
 UNITS = {
     60: ("minutes", "seconds"), 3_600: ("hours", "seconds"), 24: ("days", "hours"), 1_440: ("days", "minutes"),
     7: ("weeks", "days"), 12: ("years", "months"), 100: ("shares", "percent"), 1_000: ("thousands", "units"),
     1_000_000: ("millions", "units"), 2.54: ("inches", "centimetres"), 3.281: ("metres", "feet"),
-    1.609: ("miles", "kilometres"), 1.852: ("knots", "km/h"), 2.205: ("kilograms", "pounds"),
+    2.205: ("kilograms", "pounds"), 2.237: ("m/s", "mph"), 3.6: ("m/s", "km/h"),
 }  # fmt: skip
 Kind = Literal[
     "missing", "type", "constant", "unseen", "renamed", "unit", "repeated", "delivered before", "volume", "incomplete"
@@ -62,12 +66,15 @@ def find_faults(
     drifted: Collection[str] = (),
     *,
     learned: bool = False,
+    rows: Sequence[int] = (),
 ) -> tuple[Fault, ...]:
     """What broke: the delivery first, then columns. `past`: comparable windows before this one, those of the reference
-    among them. `drifted`: columns of which a smaller fault is named too. `learned`: the reference holds these rows."""
+    among them. `drifted`: columns of which a smaller fault is named too. `learned`: the reference holds these rows.
+    `rows`: of further past windows, which were broken by something else: fewer rows from now on are a fault once."""
+    few = _few_rows(window, [*(p.rows for p in past), *rows])
     if window.rows < FEWEST_ROWS:
-        return tuple(f for f in (_few_rows(window, past),) if f)
-    found = [_few_rows(window, past), _incomplete(window, past), _repeated(profile, window, past)]
+        return tuple(f for f in (few,) if f)
+    found = [few, _incomplete(window, past), _repeated(profile, window, past)]
     found += [None if learned else _delivered_before(profile, window, past)]
     for name, column in profile.columns.items():
         reference, counts, moved = column.counts, window.columns[name], name in drifted
@@ -77,7 +84,7 @@ def find_faults(
                 or _missing(name, reference, counts, [p.missing.get(name, 0.0) for p in past], moved)
                 or _constant(name, reference, counts)
                 or _unseen(name, column, counts, [p.unseen.get(name, 0.0) for p in past], moved)
-                or (_unit(name, column, counts) if moved else None)
+                or (_unit(name, column, counts, [p.middles.get(name, math.nan) for p in past]) if moved else None)
             )
     return tuple(f for f in found if f)
 
@@ -97,9 +104,12 @@ def find_skew(profile: Profile, window: WindowCounts, least: float = 0.01) -> di
         if counts.kind == "number":
             filled = np.flatnonzero(reference.fine)
             outside = counts.fine[: filled[0]].sum() + counts.fine[filled[-1] + 1 :].sum()
-            if outside / counts.known >= least:
-                low, high = reference.moments.low, reference.moments.high
-                said.append(f"{outside / counts.known:.0%} of values lie outside of {low:.4g} to {high:.4g}")
+            if outside / counts.known >= least and "time" not in reference.forms:  # time goes on
+                # Not the extremes themselves, which may be one person's.
+                low, high = read_quantiles(reference.fine, column.gauge, [0.01, 0.99])
+                said.append(
+                    f"{outside / counts.known:.0%} of values lie beyond all (98% lay in {low:.3g} to {high:.3g})"
+                )
         elif counts.unseen_share - (column.singles + 1) / (reference.known + 2) >= least:
             said.append(f"{counts.unseen_share:.0%} are values that training never saw")
         if said:
@@ -110,8 +120,7 @@ def find_skew(profile: Profile, window: WindowCounts, least: float = 0.01) -> di
 # ---------------------------------------------------------------- the delivery
 
 
-def _few_rows(window: WindowCounts, past: Sequence[PastWindow]) -> Fault | None:
-    rows = [p.rows for p in past]
+def _few_rows(window: WindowCounts, rows: Sequence[int]) -> Fault | None:
     if len(rows) < 2 or not window.rows or window.rows >= FEW_ROWS * min(rows):
         return None
     return Fault(
@@ -124,7 +133,7 @@ def _few_rows(window: WindowCounts, past: Sequence[PastWindow]) -> Fault | None:
 def _incomplete(window: WindowCounts, past: Sequence[PastWindow]) -> Fault | None:
     usual = [p.gap for p in past]
     rows = [p.rows for p in past]
-    if not usual or window.gap - max(usual) < GAP or window.rows >= 0.9 * float(np.median(rows)):
+    if not usual or window.gap - max(usual) < GAP or window.rows >= 0.8 * float(np.median(rows)):
         return None
     return Fault(
         None,
@@ -136,15 +145,15 @@ def _incomplete(window: WindowCounts, past: Sequence[PastWindow]) -> Fault | Non
 
 def _repeated(profile: Profile, window: WindowCounts, past: Sequence[PastWindow]) -> Fault | None:
     usual = max([profile.sketch.repeated, *(p.repeated for p in past)])
-    if window.sketch.repeated - usual < REPEATED_JUMP:
+    if usual > REPEATED_BY_NATURE or window.sketch.repeated - usual < REPEATED_JUMP:
         return None
     before = f" ({usual:.0%} before)" if usual else ""
     return Fault(None, "repeated", f"{window.sketch.repeated:.0%} of its rows repeat others{before}: delivered twice?")
 
 
 def _delivered_before(profile: Profile, window: WindowCounts, past: Sequence[PastWindow]) -> Fault | None:
-    if profile.sketch.repeated > SMALL_JUMP:
-        return None  # rows are alike by nature
+    if profile.sketch.repeated > REPEATED_BY_NATURE:
+        return None
     known = [("the rows that the model learned from", profile.sketch)]
     known += [(f"window {p.key}", p.sketch) for p in past if len(p.sketch.hashes)]
     for where, sketch in known:
@@ -158,7 +167,7 @@ def _delivered_before(profile: Profile, window: WindowCounts, past: Sequence[Pas
 
 
 def _foreign(name: str, reference: ColumnCounts, window: ColumnCounts) -> Fault | None:
-    values = window.known + window.foreign
+    values = window.known + window.foreign if reference.known else 0
     before = reference.foreign / max(reference.known + reference.foreign, 1)
     if not values or window.foreign / values - before < FOREIGN_SHARE:
         return None
@@ -171,16 +180,18 @@ def _missing(
     from scipy.stats import binom
 
     jump = window.missing_share - _natural(reference.missing_share, past)
+    silent = not window.known and max([reference.missing_share, *past]) < SPARSE
+    enough = MISSING_JUMP if len(past) >= FEW_WINDOWS else UNTOLD_JUMP
     expected = (reference.missing + 1) / (reference.rows + 2)
-    if jump < (SMALL_JUMP if drifted else MISSING_JUMP):
+    if not silent and jump < (SMALL_JUMP if drifted else enough):
         return None
     if float(binom.sf(window.missing - 1, window.rows, expected)) > CHANCE:
         return None
-    if jump < MISSING_JUMP and not _is_due_to_missing(reference, window):
+    if not silent and jump < enough and not _is_due_to_missing(reference, window):
         return None
     share = "throughout" if not window.known else f"in {_percent(window.missing_share)} of rows"
     before = f"{_percent(reference.missing_share)} in the reference"
-    return Fault(name, "missing", f"{name!r} is missing {share} ({before})", jump >= MISSING_JUMP)
+    return Fault(name, "missing", f"{name!r} is missing {share} ({before})", silent or jump >= enough)
 
 
 def _is_due_to_missing(reference: ColumnCounts, window: ColumnCounts) -> bool:
@@ -196,6 +207,8 @@ def _constant(name: str, reference: ColumnCounts, window: ColumnCounts) -> Fault
     # Runs, not shares: a column such as `month` stands still for a whole window by nature, and did so before.
     if not window.constant or reference.constant or window.known < max(FEWEST_ROWS, STILL * reference.runs.longest):
         return None
+    if _is_usual(reference, window):
+        return None  # as snow is 0 in summer
     return Fault(
         name,
         "constant",
@@ -204,13 +217,24 @@ def _constant(name: str, reference: ColumnCounts, window: ColumnCounts) -> Fault
     )
 
 
+def _is_usual(reference: ColumnCounts, window: ColumnCounts) -> bool:
+    """Whether the one value that a window has is one that many rows of the reference had."""
+    if window.kind == "number":
+        rows = reference.fine[window.fine > 0].sum()
+    elif reference.levels is not None and window.levels is not None:
+        rows = sum(reference.levels.get(level, 0) for level in window.levels)
+    else:
+        rows = reference.cells[window.cells > 0].sum()
+    return bool(rows >= USUAL * max(reference.known, 1))
+
+
 def _unseen(
     name: str, reference: ColumnProfile, window: ColumnCounts, past: Sequence[float], drifted: bool
 ) -> Fault | None:
     if window.kind != "category" or reference.gauge.known is None or window.known < FEWEST_ROWS:
         return None  # with more values than are kept, unseen cannot be told from rare
-    if window.known < STILL * reference.counts.runs.longest and not past:
-        return None  # it stands still for long by nature, and may have moved on
+    if window.known < STILL * reference.counts.runs.longest or not reference.counts.known:
+        return None  # it stands still for long by nature, as a season does, and may have moved on
     # Good and Turing: the mass of values that are yet to be seen is about that of those seen once.
     expected = (reference.singles + 1) / (reference.counts.known + 2)
     jump = window.unseen_share - _natural(expected, past)
@@ -220,7 +244,7 @@ def _unseen(
         return Fault(
             name,
             "renamed",
-            f"{gone} of {name!r} is gone ({_percent(share)} of the reference), and {_percent(window.unseen_share)} are "
+            f"of {name!r} {gone} gone ({_percent(share)} of the reference), and {_percent(window.unseen_share)} are "
             "values that the reference never held: renamed?",
         )
     if jump < (SMALL_JUMP if drifted else UNSEEN_JUMP):
@@ -239,12 +263,13 @@ def _find_renamed(reference: ColumnCounts, window: ColumnCounts) -> tuple[str, f
     if not large or not 0.5 <= window.unseen_share / max(share, 1e-9) <= 2:
         return None
     if len(large) > 1:
-        return f"{len(large)} values", share
-    return (f"one value ({large[0]!r})" if not large[0].startswith("#") else "one value"), share
+        return f"{len(large)} values are", share
+    return (f"one value ({large[0]!r}) is" if not large[0].startswith("#") else "one value is"), share
 
 
-def _unit(name: str, reference: ColumnProfile, window: ColumnCounts) -> Fault | None:
-    """Whether the values are those of the reference times a factor (or degrees in another scale)."""
+def _unit(name: str, reference: ColumnProfile, window: ColumnCounts, past: Sequence[float]) -> Fault | None:
+    """Whether the values are those of the reference times a factor (or degrees in another scale). `past`: the median
+    sizes of past windows: what grows comes near to the factor before it reaches it."""
     if window.kind != "number" or not window.known or not reference.counts.known:
         return None
     before = read_quantiles(reference.counts.fine, reference.gauge, SHARES)
@@ -256,7 +281,12 @@ def _unit(name: str, reference: ColumnProfile, window: ColumnCounts) -> Fault | 
     if len(np.unique(before)) < 3:
         return None  # a handful of values fits anything
     factor = _find_factor(reference.counts, window)
-    if factor is not None:
+    alike = min(reference.counts.moments.low, window.moments.low) >= 0
+    if factor is not None and not alike:  # of both signs: each quantile has to fit, and not its size alone
+        alike = bool(np.abs(here / factor - before).max() < LIKE * spread)
+    middle = float(read_sizes(window.sizes, [0.5])[0])
+    nearest = min((max(middle / p, p / middle) for p in past if p > 0), default=math.inf)
+    if factor is not None and alike and nearest >= FACTOR:
         return Fault(name, "unit", f"{name!r} is {_say_factor(factor)} ({_medians(before, here)}): another unit?")
     if np.abs(here[::-1] + before).max() < LIKE * spread:
         return Fault(name, "unit", f"{name!r} is of the other sign ({_medians(before, here)})")

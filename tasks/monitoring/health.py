@@ -17,7 +17,6 @@ from tasks.stats.alarms import say_rate
 from tasks.stats.metrics import METRICS
 
 Action = Literal["retrain", "fix upstream", "watch", "none"]
-FEW_LABELLED = 0.9  # of the rows: with fewer, their share is said
 NAMED = 3  # columns in a sentence; the others are counted
 STRANGE_SHARE = 0.01  # of the labels; as many that the model does not know are worth a look, and
 STRANGE_FAULT = 0.50  # so many say that the labels changed their form, and not the world
@@ -223,9 +222,7 @@ def _describe_worth(found: Findings) -> str:
     if not performance.metrics:
         return f"{performance.doubt}; {guess}" if guess else performance.doubt
     value = performance.metrics[0]
-    share = performance.labelled / found.rows
     text = f"{_title(value)} {show(value.value)}{_interval(value)} on {performance.labelled:,} labelled rows"
-    text += f" ({share:.0%} of them)" if share < FEW_LABELLED else ""
     if promised is not None and promised.name == value.name:
         text += f"; promised {show(promised.value)}{_interval(promised)}"
     if not performance.doubt:
@@ -238,9 +235,10 @@ def _describe_strange(performance: Performance, target: str) -> str:
     """The labels that nothing could be measured by, in one clause; empty where there is none."""
     if not performance.strange:
         return ""
-    named = f"{', '.join(performance.strangers)}{', ...' if len(performance.strangers) >= NAMED else ''}"
+    named = f": {', '.join(performance.strangers)}" if performance.strangers else ""
+    named += ", ..." if len(performance.strangers) >= NAMED else ""
     share = f"{performance.strange_share:.0%}" if performance.strange_share >= 0.01 else f"{performance.strange:,}"
-    return f"{share} of the labels in {target!r} are none that the model knows: {named}"
+    return f"{share} of the labels in {target!r} are none that the model knows{named}"
 
 
 def _describe_base(here: float | None, reference: float | None) -> str:

@@ -21,7 +21,8 @@ Cut = Literal["hour", "day", "week", "month", "file", "all"]
 class PastWindow:
     """One window, or one batch of the reference beside the rest of it.
 
-    `distances` by what was watched (see `Profile.pair`); `missing` and `unseen` are shares by column; `repeated` the
+    `distances` by what was watched (see `Profile.pair`); `missing` and `unseen` are shares by column, `middles` the
+    median sizes of numbers; `repeated` the
     share of rows that repeat another, `gap` the share of the period after the last row. `signal`: what the drift rule
     said (always none for the reference), `since`: the first window of the drift that it is part of, `drifted`: what
     made the signal.
@@ -33,6 +34,7 @@ class PastWindow:
     distances: Mapping[str, float]
     missing: Mapping[str, float] = field(default_factory=dict)
     unseen: Mapping[str, float] = field(default_factory=dict)
+    middles: Mapping[str, float] = field(default_factory=dict)
     repeated: float = 0.0
     gap: float = 0.0
     signal: Signal = "none"
@@ -49,6 +51,7 @@ class PastWindow:
             "distances": {k: round(v, 5) for k, v in self.distances.items()},
             "missing": {k: round(v, 6) for k, v in self.missing.items() if v},
             "unseen": {k: round(v, 6) for k, v in self.unseen.items() if v},
+            "middles": {k: float(f"{v:.4g}") for k, v in self.middles.items()},
             "repeated": round(self.repeated, 5),
             "gap": round(self.gap, 4),
             "signal": self.signal,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from tasks.monitoring.sample import RowSample
 from tasks.results import MetricValue
 from tasks.stats.intervals import block_rows, deal_rows, needs_each_class, replicate, two_sided
 from tasks.stats.metrics import METRICS, Metric, OperatingPoint, TaskType, find_metric
+from tasks.stats.personal import FEWEST_OF_A_VALUE, find_personal
 
 CONFIDENCE = 0.95
 FEWEST_LABELS = 200
@@ -24,6 +26,7 @@ FEWEST_OF_A_CLASS = 20
 MOST_ROWS = 1_000_000  # metrics of ranking need the rows themselves; beyond, a random sample bounds the memory
 MOST_NUMBERS = 4_000_000  # of several classes fewer rows: each has a number per class
 NAMED = 3
+MOST_STRANGERS = 1_000
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,9 @@ class LabelledRows:
         self._seed = seed
         self._codes = {label: code for code, label in enumerate(classes)}
         self._sample = RowSample(min(MOST_ROWS, MOST_NUMBERS // max(len(classes), 1)), seed)
+        self._scored = 0
         self._strange = 0
-        self._strangers: list[str] = []
+        self._strangers: Counter[Any] = Counter()
 
     def add(
         self,
@@ -86,6 +90,7 @@ class LabelledRows:
         wide = prediction.reshape(len(y), -1)
         scored = ~np.isnan(wide).any(axis=1)
         known = np.isfinite(y) & scored
+        self._scored += int(scored.sum())
         self._note_strange(labels[scored & ~known & labels.notna().to_numpy()])
         rows = pd.DataFrame({"y": y[known], **{f"p{i}": wide[known, i] for i in range(wide.shape[1])}})
         if blocks is not None:
@@ -96,7 +101,7 @@ class LabelledRows:
         """`metric` (None: the project's) and the task's others, with intervals over blocks of rows that are not
         independent. A metric that the task does not have gives way to the task's default: the project file may have
         changed since the version was trained."""
-        labelled, rows, strange = self._sample.rows, self._sample.frame(), (self._strange, tuple(self._strangers))
+        labelled, rows, strange = self._sample.rows, self._sample.frame(), (self._strange, self._name_strange(spec))
         if not labelled:
             said = "no label is known yet" if not self._strange else "every label is one that the model does not know"
             return Performance(0, (), said, None, *strange)
@@ -132,16 +137,33 @@ class LabelledRows:
                 )
             )
         positives = float(y.mean()) if self._task == "binary" else None
-        doubt = self._doubt(y, values, main, by_class[main.name])
+        doubt = self._doubt(y, values, main, by_class[main.name]) or self._doubt_share(labelled, spec)
         bias = measure_bias(y, prediction, self._task, blocks)
         return Performance(labelled, tuple(values), doubt, positives, *strange, bias)
 
+    def _doubt_share(self, labelled: int, spec: Project) -> str:
+        share = (labelled + self._strange) / max(self._scored, 1)
+        if share >= spec.monitor.labels_needed:
+            return ""
+        return (
+            f"{share:.0%} of the scored rows have their label, and those that come first may be of one kind; "
+            f"{spec.monitor.labels_needed:.0%} are needed"
+        )
+
     def _note_strange(self, labels: pd.Series[Any]) -> None:
         self._strange += len(labels)
-        for value in labels.unique()[:NAMED]:
-            shown = repr(value.item() if hasattr(value, "item") else value)[:40]
-            if shown not in self._strangers and len(self._strangers) < NAMED:
-                self._strangers.append(shown)
+        for value, rows in labels.value_counts().head(MOST_STRANGERS).items():
+            if value in self._strangers or len(self._strangers) < MOST_STRANGERS:
+                self._strangers[value] += int(rows)
+
+    def _name_strange(self, spec: Project) -> tuple[str, ...]:
+        """Some of the strange labels: numbers, and texts that enough rows have and that name no person."""
+        texts = pd.Series([v for v in self._strangers if isinstance(v, str)], dtype=object, name=spec.data.target)
+        data = spec.data
+        if len(texts) and find_personal(texts.to_frame(), stated=data.personal, cleared=data.not_personal):
+            return ()
+        told = [v for v, n in self._strangers.most_common() if not isinstance(v, str) or n >= FEWEST_OF_A_VALUE]
+        return tuple(repr(v.item() if hasattr(v, "item") else v)[:40] for v in told[:NAMED])
 
     def _doubt(self, y: NDArray[Any], values: Sequence[MetricValue], main: Metric, by_class: bool) -> str:
         if len(y) < FEWEST_LABELS:

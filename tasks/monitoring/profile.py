@@ -29,7 +29,9 @@ from tasks.monitoring.counts import (
     count_column,
     cut_gauge,
     empty_counts,
+    hash_each_level,
     read_column,
+    read_sizes,
     to_numbers,
     write_levels,
 )
@@ -41,7 +43,7 @@ from tasks.stats.personal import FEWEST_OF_A_VALUE
 
 FORMAT = 2
 NAMED_LEVELS = 200
-SEGMENT_LEVELS = 12  # of a segment column: the largest, the others are not watched by themselves
+SEGMENT_LEVELS = 10  # of a segment column: the largest, the others are not watched by themselves
 PHASES = 48  # parts of a window's period, in which its rows are counted
 KEPT_PARTS = 12  # batches of the reference whose counts are kept; of more, each is compared with the rest as it is
 SegmentCells = Mapping[str, Mapping[str, Mapping[str, Counts]]]  # segment column -> its value -> column -> cells
@@ -203,12 +205,17 @@ class Profile:
     def past_beside(self, window: WindowCounts) -> tuple[PastWindow, ...]:
         """The reference's own batches as `window` is to be compared with them: each beside the rest of the reference
         with `window` in its place, so that all are treated alike (at three batches nothing else keeps the rate)."""
-        return tuple(
-            replace(p, distances=measure_pairs(self.pair(self.parts[p.key], within=True, instead=window)))
-            if p.key in self.parts
-            else p
-            for p in self.past
-        )
+        beside = []
+        for past in self.past:
+            part = self.parts.get(past.key)
+            if part is None:
+                beside.append(past)
+                continue
+            # Where the rest has no rows of its own, the window would stand beside the batch by itself.
+            told = {name for name, cells in self.pair(part, within=True).items() if min(cells.rows)}
+            pairs = self.pair(part, within=True, instead=window)
+            beside.append(replace(past, distances=measure_pairs({n: c for n, c in pairs.items() if n in told})))
+        return tuple(beside)
 
     def to_json(self) -> str:
         """As text, with the version of its form."""
@@ -251,7 +258,7 @@ class Profile:
             raise DataError(f"profile: not a profile that trueup wrote ({type(error).__name__}: {error}).") from None
 
 
-PREDICTION, LABEL = "(predictions)", "(labels)"
+PREDICTION, LABEL = "\0predictions", "\0labels"  # no column is called so
 
 
 def name_segment(column: str, level: str, name: str) -> str:
@@ -290,31 +297,31 @@ def build_profile(
     frame = rows.frame
     columns = {}
     for name in rows.features:
-        gauge = cut_gauge(frame[name], _name_levels(frame[name], name in personal))
+        gauge = cut_gauge(frame[name], _name_levels(frame[name], name in personal), personal=name in personal)
         columns[name] = ColumnProfile(gauge, empty_counts(gauge), _count_singles(frame[name]))
     own = None if prediction is None else _empty_column(prediction, named=True)
     label = None if rows.label is None else _empty_column(rows.label, named=True)
     levels = {c: _choose_levels(frame[c], c in personal) for c in segments if c in frame}
     empty: SegmentCells = {c: {level: {} for level in found} for c, found in levels.items() if len(found) > 1}
     bare = Profile(columns, own, label, empty, time=rows.time)
-    parts = []
     codes = rows.batch if rows.batch is not None else np.zeros(len(frame), np.int64)
+    total, parts, facts = bare.nothing(), [], []
+    earlier: dict[str, NDArray[np.uint32]] = {}
     for code in range(max(len(rows.batches), 1)):
         at = np.flatnonzero(codes == code)
         predicted = prediction
         if prediction is not None and prediction_batch is not None:
             predicted = prediction[prediction_batch == code]
-        parts.append(
-            bare.count(
-                frame.iloc[at],
-                predicted if code == 0 or prediction_batch is not None else None,
-                rows.label.iloc[at] if rows.label is not None else None,
-                rows.phases[at] if rows.phases is not None else None,
-            )
+        part = bare.count(
+            frame.iloc[at],
+            predicted if code == 0 or prediction_batch is not None else None,
+            rows.label.iloc[at] if rows.label is not None else None,
+            rows.phases[at] if rows.phases is not None else None,
         )
-    total = bare.nothing()
-    for part in parts:
         total = total.then(part)
+        parts.append(_slim(part))
+        unseen = _find_unseen(frame.iloc[at], columns, earlier)
+        facts.append((unseen, find_middles(part), part.sketch.repeated, part.gap))
     whole = Profile(
         {name: ColumnProfile(c.gauge, total.columns[name], c.singles) for name, c in columns.items()},
         ColumnProfile(own.gauge, total.prediction, own.singles) if own and total.prediction else None,
@@ -327,32 +334,44 @@ def build_profile(
     past: tuple[PastWindow, ...] = ()
     if len(parts) > 1:
         past = tuple(
-            describe_window(whole, part, key, (starts or {}).get(key), within=True)
-            for key, part in zip(rows.batches, parts, strict=True)
+            PastWindow(
+                key,
+                (starts or {}).get(key),
+                part.rows,
+                measure_pairs(whole.pair(part, within=True)),
+                {name: counts.missing_share for name, counts in part.columns.items()},
+                *of_part,
+            )
+            for key, part, of_part in zip(rows.batches, parts, facts, strict=True)
             if part.rows
         )
     kept = dict(zip(rows.batches, parts, strict=True)) if 1 < len(parts) <= KEPT_PARTS else {}
-    return replace(whole, past=past, parts={key: _slim(part) for key, part in kept.items() if part.rows})
+    return replace(whole, past=past, parts={key: part for key, part in kept.items() if part.rows})
 
 
-def describe_window(
-    profile: Profile, window: WindowCounts, key: str, start: Any = None, *, within: bool = False
-) -> PastWindow:
-    """What is kept of a window; `within`: of a batch of the reference, beside the rest of it."""
+def describe_window(profile: Profile, window: WindowCounts, key: str, start: Any = None) -> PastWindow:
+    """What is kept of a window."""
     return PastWindow(
         key,
         start,
         window.rows,
-        measure_pairs(profile.pair(window, within=within)),
+        measure_pairs(profile.pair(window)),
         {name: counts.missing_share for name, counts in window.columns.items()},
-        {
-            name: _unseen_within(profile.columns[name].counts, counts) if within else counts.unseen_share
-            for name, counts in window.columns.items()
-        },
+        {name: counts.unseen_share for name, counts in window.columns.items()},
+        find_middles(window),
         window.sketch.repeated,
         window.gap,
-        sketch=RowSketch() if within else window.sketch,
+        sketch=window.sketch,
     )
+
+
+def find_middles(window: WindowCounts) -> dict[str, float]:
+    """The median size of each number, whatever its sign; none where no value is known."""
+    return {
+        name: float(read_sizes(counts.sizes, [0.5])[0])
+        for name, counts in window.columns.items()
+        if counts.kind == "number" and counts.known
+    }
 
 
 def measure_pairs(pairs: Mapping[str, Cells]) -> dict[str, float]:
@@ -387,11 +406,22 @@ def pair_counts(
     return Cells(np.append(a, missing), np.append(b, window.missing), counts.kind == "number")
 
 
-def _unseen_within(reference: ColumnCounts, part: ColumnCounts) -> float:
-    """Share of a batch's known values that no other batch of the reference holds; 0 where levels are too many."""
-    if reference.levels is None or part.levels is None or not part.known:
-        return 0.0
-    return sum(n for level, n in part.levels.items() if reference.levels[level] == n) / part.known
+def _find_unseen(
+    frame: pd.DataFrame, columns: Mapping[str, ColumnProfile], earlier: dict[str, NDArray[np.uint32]]
+) -> dict[str, float]:
+    """Per category the share of a batch's known values that no batch before it held; `earlier` is brought up to date.
+    The first batch says nothing."""
+    found = {}
+    for name, column in columns.items():
+        if column.gauge.known is None:
+            continue
+        codes, values = pd.factorize(frame[name])
+        hashes = hash_each_level(values)
+        known = codes[codes >= 0]
+        if name in earlier and len(known):
+            found[name] = float(np.mean(~np.isin(hashes, earlier[name])[known]))
+        earlier[name] = np.union1d(earlier.get(name, np.empty(0, np.uint32)), hashes)
+    return found
 
 
 def _column_of(frame: pd.DataFrame, name: str) -> pd.Series[Any]:

@@ -37,7 +37,6 @@ from tasks.stats.prediction import decide_rows
 from tasks.table import TableRef
 
 logger = logging.getLogger(__name__)
-FULLY_LABELLED = 0.9  # of the rows: fewer labels are not compared with the reference's
 LEARNED = "learned from these rows, so what it is worth shows on the next ones"
 
 
@@ -46,12 +45,14 @@ class History:
     """What a window is compared with besides the reference.
 
     `past`: the windows before this one under the same version, in their order, without broken ones. `alarms` about
-    drift and `windows`: so many before this one, under all versions. `trust`: how far earlier estimates were off.
+    drift and `windows`: so many before this one, under all versions. `broken_rows`: of the windows that were
+    broken. `trust`: how far earlier estimates were off.
     """
 
     past: tuple[PastWindow, ...] = ()
     alarms: int = 0
     windows: int = 0
+    broken_rows: tuple[int, ...] = ()
     trust: str = ""
 
 
@@ -125,7 +126,7 @@ def watch_window(
         said = f"version {version.version} {LEARNED}"
         performance = replace(performance, metrics=(), doubt=said, positives=None, bias=None)
         counts = replace(counts, prediction=None)
-    if counts.label is not None and counts.label.known < FULLY_LABELLED * rows:
+    if counts.label is not None and counts.label.known < spec.monitor.labels_needed * rows:
         counts = replace(counts, label=None)  # the labels that come first may be of another kind than those to come
     drift: Drift | None = None
     trace: PastWindow | None = None
@@ -134,7 +135,7 @@ def watch_window(
     if profile and rows:
         past = (*profile.past_beside(counts), *history.past)
         drift = find_drift(profile, counts, table.batch, start, past, data, spec.monitor, seed)
-        faults = find_faults(profile, counts, past, drift.drifted, learned=learned)
+        faults = find_faults(profile, counts, past, drift.drifted, learned=learned, rows=history.broken_rows)
         skew = find_skew(profile, counts)
         trace = replace(
             describe_window(profile, counts, table.batch, start),
@@ -161,7 +162,7 @@ def watch_window(
     called = {PREDICTION: names.prediction, LABEL: names.target}
     watched = drift.watched if drift else {}
     within = drift.within if drift else frozenset()
-    alarms = history.alarms + bool(drift and drift.signal == "alarm")
+    alarms = history.alarms + bool(drift and drift.signal == "alarm" and health.state != "broken")
     window = Window(
         batch=table.batch,
         version=version.version if version else None,
@@ -186,6 +187,7 @@ def watch_window(
         realised=say_realised(alarms, history.windows + 1, drift.promise.alpha) if drift and drift.promise else "",
         skew=skew,
         estimated=estimate.metrics,
+        trust=history.trust,
         delays=delay.curve,
         effects={n: d.distance * (importance.get(n) or 0.0) for n, d in watched.items() if n in features},
         trace=trace.to_plain() if trace else {},

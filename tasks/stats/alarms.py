@@ -22,7 +22,7 @@ Flags = NDArray[np.bool_]
 Signal = Literal["new", "continues", "none"]
 
 LEAST, MOST = 1e-4, 0.5  # of a window's alpha: rarer is not shown by anything, more often is no alarm
-FLOOR = 0.01  # added to a column's usual distance: a column that never moves does not make a trifle stand out
+FLOOR = 0.05  # added to a column's usual distance: a column that never moves does not make a trifle stand out
 _YEARLY = {"hour": 8_760.0, "day": 365.0, "week": 52.0, "month": 12.0}
 _PERIODS = {"day": 365.0, "week": 52.0, "month": 12.0, "quarter": 4.0, "year": 1.0}  # how many make a year
 _PER = re.compile(r"^(\d+(?:\.\d+)?) per (day|week|month|quarter|year)$")
@@ -138,10 +138,11 @@ def _median(values: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Finding:
-    """A window's signal, and the columns (columns,) that make it: all False for "none"."""
+    """A window's signal, the columns (columns,) that make it, all False for "none", and those of them that are news."""
 
     signal: Signal
     columns: Flags
+    news: Flags
 
 
 def find_signal(
@@ -150,22 +151,28 @@ def find_signal(
     significant: Flags,
     alpha: float,
     *,
-    running: bool,
+    carried: Flags,
     episode: Flags,
     floor: float = FLOOR,
 ) -> Finding:
     """Whether a window's drift is new, or one that still goes on.
 
     `distances` (columns,) and `past` (K, columns) as in `rank_window`; `significant` (columns,): distances that chance
-    does not explain and that are worth a look. `running`: the window just before was part of an episode; `episode`
-    (K,): which of the past windows belong to it. While an episode runs, a window is compared with those before it
-    began, and a column that stands out among them continues it. Otherwise a drift is new where a column stands out
-    among *all* past windows, those of earlier episodes too, so that the rate of new ones is that of `rank_window`.
+    does not explain and that are worth a look. `carried` (columns,): those that made the signal of the window just
+    before, none where it had none; `episode` (K,): the past windows of the episode that it is part of. A column is news
+    where it is not carried and stands out among *all* past windows, those of episodes too, so that the rate of new
+    ones is that of `rank_window`. One that is carried goes on while it stands out among the windows before the
+    episode began.
     """
-    before = past[~episode] if running else past
-    columns = rank_window(distances, before, alpha, floor).columns & significant
-    signal: Signal = "none" if not columns.any() else "continues" if running else "new"
-    return Finding(signal, columns)
+    # What is carried was far off in the window before; left out, it hides no other column behind it.
+    others = np.where(carried, np.nan, distances), np.where(carried, np.nan, past)
+    news = rank_window(*others, alpha, floor).columns & significant
+    if not carried.any():
+        return Finding("new" if news.any() else "none", news, news)
+    going_on = rank_window(distances, past[~episode], alpha, floor).columns & significant & carried
+    columns = going_on | news
+    signal: Signal = "continues" if going_on.any() else "new" if news.any() else "none"
+    return Finding(signal, columns, news)
 
 
 def persists(signalled: Sequence[bool], least: int, last: int) -> bool:

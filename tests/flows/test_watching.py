@@ -15,7 +15,7 @@ from flows.run import run
 from flows.show import describe_window
 from tasks.ledger import Entry, open_ledger
 from tasks.monitoring.past import PastWindow
-from tasks.monitoring.profile import Profile
+from tasks.monitoring.profile import LABEL, PREDICTION, Profile
 from tests.conftest import MakeProject, make_rows
 from tests.flows.test_show import render
 
@@ -90,14 +90,14 @@ def test_a_drift_that_stays_is_one_alarm(windows: Mapping[str, Entry]) -> None:
     assert (july.payload["trace"]["signal"], august.payload["trace"]["signal"]) == ("alarm", "continues")
     assert july.payload["alarm"] and not august.payload["alarm"]
     assert july.payload["cause"] == august.payload["cause"]
-    assert "2 alarms in 5 windows" in august.payload["realised"]  # June's was one too: it drifted by its fault
+    assert "1 alarm in 5 windows" in august.payload["realised"]  # June was broken, and that is none about drift
     assert "since 2024-07: " in august.reason
 
 
 def test_what_is_kept_of_a_window_reads_back(windows: Mapping[str, Entry]) -> None:
     trace = trace_of(windows, "2024-05")
     assert trace.to_plain() == windows["2024-05"].payload["trace"]
-    assert {"size", "price", "(predictions)", "(labels)", "colour=red: size"} <= set(trace.distances)
+    assert {"size", "price", PREDICTION, LABEL, "colour=red: size"} <= set(trace.distances)
 
 
 def test_the_page_in_prefect_says_what_is_promised_and_where_it_sits(windows: Mapping[str, Entry]) -> None:

@@ -28,7 +28,7 @@ def broken(change: dict[str, Any], rows: int = 2_000, drifted: tuple[str, ...] =
         ({"normal": np.nan}, "missing", "'normal' is missing throughout (0% in the reference)"),
         ({"five": [None, "a", "b", "c"] * 500}, "missing", "'five' is missing in 25% of rows (0% in the reference)"),
         ({"normal": 1.5}, "constant", "'normal' is the same in all 2,000 rows"),
-        ({"five": lambda v: v.replace({"a": "x", "b": "y"})}, "renamed", "2 values of 'five' is gone (70% of"),
+        ({"five": lambda v: v.replace({"a": "x", "b": "y"})}, "renamed", "of 'five' 2 values are gone (70% of"),
         ({"five": lambda v: v.where(v.index % 2 == 0, "x")}, "unseen", "50% of 'five' are values that the reference"),
         ({"normal": lambda v: v.astype(str).where(v.index % 3 > 0, "n/a?")}, "type", "33% of the values of 'normal'"),
     ],
@@ -43,12 +43,12 @@ def test_a_broken_column_is_named(change: dict[str, Any], kind: str, said: str) 
     ("change", "kind", "breaks", "said"),
     [
         ({"normal": lambda v: v.where(v.index % 50 > 0)}, "missing", False, "'normal' is missing in 2.0% of rows (0%"),
-        ({"normal": lambda v: v.where(v.index % 10 > 0)}, "missing", True, "'normal' is missing in 10% of rows (0%"),
+        ({"normal": lambda v: v.where(v.index % 10 > 0)}, "missing", False, "'normal' is missing in 10% of rows (0%"),
         ({"normal": lambda v: v * 60}, "unit", True, "'normal' is multiplied by 60, as minutes to seconds (median"),
         ({"normal": lambda v: v / 1_000}, "unit", True, "'normal' is divided by 1,000, as units to thousands"),
         ({"normal": lambda v: -v}, "unit", True, "'normal' is of the other sign"),
         ({"normal": lambda v: (v - 32) * 5 / 9}, "unit", True, "'normal' looks turned from Fahrenheit to Celsius"),
-        ({"five": lambda v: v.replace("e", "E")}, "renamed", True, "one value ('e') of 'five' is gone (5.0% of"),
+        ({"five": lambda v: v.replace("e", "E")}, "renamed", True, "of 'five' one value ('e') is gone (5.0% of"),
         ({"five": lambda v: v.where(v.index % 20 > 0, "x")}, "unseen", False, "5.0% of 'five' are values that the"),
     ],
 )
@@ -57,6 +57,25 @@ def test_the_cause_of_a_column_that_drifted(change: dict[str, Any], kind: str, b
     (fault,) = broken(change, drifted=(name,))
     assert (fault.kind, fault.broken, fault.column) == (kind, breaks, name)
     assert said.removesuffix("(5.0% of") in fault.clause
+
+
+def test_growth_is_no_unit_and_a_sudden_factor_is() -> None:
+    random = np.random.default_rng(8)
+    reference, window = draw(random, 5_000), draw(random, 2_000)
+    window["normal"] *= 2.54
+    sides = compare(reference, window)
+    grown = [PastWindow(f"w{i}", None, 2_000, {}, middles={"normal": 50 * 1.2**i}) for i in range(5)]
+    assert [f.kind for f in find_faults(*sides, grown[:1], ["normal"])] == ["unit"]
+    assert find_faults(*sides, grown, ["normal"]) == ()
+    signed = {"signed": random.normal(0, 1, 5_000)}, {"signed": random.normal(1.1, 1, 2_000)}
+    assert find_faults(*compare(*map(pd.DataFrame, signed)), drifted=["signed"]) == ()
+
+
+def test_what_was_usual_may_be_all_there_is_for_a_while() -> None:
+    random = np.random.default_rng(9)
+    snow = pd.DataFrame({"snow": np.where(random.random(5_000) < 0.3, random.gamma(1, 1, 5_000), 0.0)})
+    assert find_faults(*compare(snow, pd.DataFrame({"snow": np.zeros(2_000)}))) == ()
+    assert [f.kind for f in find_faults(*compare(snow, pd.DataFrame({"snow": np.full(2_000, 7.5)})))] == ["constant"]
 
 
 def test_a_population_that_moved_has_no_fault() -> None:
@@ -117,6 +136,7 @@ def test_deliveries() -> None:
     assert kinds(pd.concat([window, window.iloc[:1_000]]), past_of(2_000)) == ["repeated"]
     assert kinds(reference.iloc[:2_000], past_of(2_000)) == ["delivered before"]
     assert kinds(reference.iloc[:2_000], past_of(2_000), learned=True) == []
+    assert kinds(window, past_of(5_000), rows=(2_100,)) == []  # it was so before: the new normal
     before = describe_window(profile, profile.count(window), "w9")
     assert "w9" in find_faults(profile, profile.count(window), [before, before])[0].clause
 
@@ -134,7 +154,7 @@ def test_skew_names_types_ranges_and_values_that_training_never_saw() -> None:
     window["rare"] = window["rare"].astype(str).where(window.index > 0, "one")
     window["zeros"] = window["zeros"].astype(str)
     found = find_skew(*compare(draw(random, 5_000), window))
-    assert found["normal"].startswith("10% of values lie outside of ")
+    assert found["normal"].startswith("10% of values lie beyond all (98% lay in ")
     assert found["five"] == "10% are values that training never saw"
     assert found["rare"] == "arrives as text, trained as number"
     assert set(found) == {"normal", "five", "rare"}

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.stats.alarms import (
+    FLOOR,
     Budget,
     Promise,
     find_signal,
@@ -91,7 +92,7 @@ def test_a_window_beyond_all_past_ones_stands_out_with_the_columns_that_are() ->
     standing = rank_window(np.array([0.5, 0.2, 0.001]), past, 1 / 12)
     assert standing.stands_out
     assert standing.columns.tolist() == [True, False, False], ".2 is what the second column always has"
-    assert standing.score == pytest.approx(0.5 / (0.025 + 0.01))
+    assert standing.score == pytest.approx(0.5 / (0.025 + FLOOR))
     assert not rank_window(np.array([0.03, 0.3, 0.0]), past, 1 / 12).stands_out, "as one of them"
 
 
@@ -155,7 +156,7 @@ def walk(distances: list[float], known: int, alpha: float = 0.1) -> list[str]:
             np.array(distances[:i])[:, None],
             np.array([distances[i] > 0.02]),
             alpha,
-            running=running,
+            carried=np.array([running]),
             episode=episode[:i],
         )
         if found.signal == "new":
@@ -170,6 +171,15 @@ def test_a_drift_that_stays_is_one_alarm() -> None:
     assert walk([*usual, 0.2, 0.18, 0.25, 0.01, 0.02], 4) == ["new", "continues", "continues", "none", "none"]
 
 
+def test_another_column_is_news_and_one_that_was_no_part_of_it_does_not_go_on() -> None:
+    past = np.array([[0.01, 0.01], [0.02, 0.02], [0.015, 0.3], [0.5, 0.02]])
+    told = {"significant": np.full(2, True), "alpha": 0.1, "episode": np.array([False, False, False, True])}
+    both = find_signal(np.array([0.4, 0.9]), past, carried=np.array([True, False]), **told)
+    assert (both.signal, both.columns.tolist(), both.news.tolist()) == ("continues", [True, True], [False, True])
+    lesser = find_signal(np.array([0.02, 0.25]), past, carried=np.array([True, False]), **told)
+    assert lesser.signal == "none"
+
+
 def test_what_comes_back_has_to_exceed_what_there_was() -> None:
     usual = [0.01, 0.02, 0.015, 0.03]
     assert walk([*usual, 0.2, 0.01, 0.15, 0.3], 4) == ["new", "none", "none", "new"]
@@ -177,8 +187,9 @@ def test_what_comes_back_has_to_exceed_what_there_was() -> None:
 
 def test_chance_and_trifles_are_no_signal() -> None:
     found = find_signal(
-        np.array([0.5, 0.4]), NO_PAST[:, :2], np.array([False, True]), 0.1, running=False, episode=np.zeros(0, bool)
-    )
+        np.array([0.5, 0.4]), NO_PAST[:, :2], np.array([False, True]), 0.1,
+        carried=np.zeros(2, bool), episode=np.zeros(0, bool),
+    )  # fmt: skip
     assert (found.signal, found.columns.tolist()) == ("new", [False, True])
     assert walk([0.001, 0.001, 0.015], 2) == ["none"]
 
