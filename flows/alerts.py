@@ -24,7 +24,7 @@ from tasks.stage import crash_point
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 3
+ATTEMPTS = 10
 EVENTS = "prefect"  # the channel of events, beside those of TRUEUP_ALERTS
 WORSE = ("broken", "degraded")  # than drifting, which is then news although the drift itself goes on
 TONES: Mapping[str, Tone] = {"broken": "failure", "degraded": "failure", "drifting": "warning", "recovered": "success"}

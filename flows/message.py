@@ -15,7 +15,7 @@ from flows.changes import Change
 from flows.workspace import Workspace
 
 MOST_CHANGES = 5
-LONGEST_SENTENCE = 300
+LONGEST_SENTENCE = 500
 LONGEST_KEY = 60
 
 
@@ -28,12 +28,16 @@ def describe_changes(workspace: Workspace, changes: Sequence[Change]) -> tuple[s
     else:
         title += f", and {len(changes) - 1} more change{'s' if len(changes) > 2 else ''} of health"
         listed = list(reversed(changes))[:MOST_CHANGES]
-        lines = [f"- {_plain(c.batch, LONGEST_KEY)} {c.kind}: {_sentence(c)}" for c in listed]
+        lines = [f"- {_plain(c.batch, LONGEST_KEY)} {c.kind}: {_sentence(c)}{_name_action(c)}" for c in listed]
         lines += [f"... and {len(changes) - len(listed)} more"] if len(changes) > len(listed) else []
     lines += ["", f"What to do: {_advise(workspace, newest)}", f"Where to look: {_find_page(workspace, newest)}"]
     model = f"model version {newest.version}; " if newest.version is not None else ""
     lines.append(f"{model}before: {newest.previous}; as of {_tell_moment(workspace)}")
     return title, "\n".join(lines)
+
+
+def _name_action(change: Change) -> str:
+    return f" Action: {_plain(change.action, LONGEST_SENTENCE)}." if change.action not in ("", "none") else ""
 
 
 def _advise(workspace: Workspace, change: Change) -> str:

@@ -128,9 +128,12 @@ def _history(workspace: Workspace, batch: Batch, version: ModelVersion | None) -
     seen = workspace.ledger.by_subject(workspace.project.name, "monitor")
     order = [b.key for b in workspace.source.batches]
     before = [seen[key] for key in order[: order.index(batch.key)] if key in seen]
-    past, alarms, reckoned, broken = [], 0, [], []
+    past, alarms, reckoned, broken, realised = [], 0, [], [], []
     for entry in before:
         reckoned += _reckon(entry)
+        if version is not None and entry.payload["version"] == version.version:
+            value = entry.payload["metrics"].get(_find_metric(entry))
+            realised += [] if value is None else [float(value)]
         trace = entry.payload.get("trace")
         if entry.outcome == "broken":
             broken.append(int(entry.payload["rows"]))
@@ -138,13 +141,19 @@ def _history(workspace: Workspace, batch: Batch, version: ModelVersion | None) -
         alarms += bool(trace and trace["signal"] == "alarm")
         if trace and version is not None and entry.payload["version"] == version.version:
             past.append(PastWindow.from_plain(trace))
-    return History(tuple(past), alarms, len(before), tuple(broken), describe_trust(reckoned) if reckoned else "")
+    trust = describe_trust(reckoned) if reckoned else ""
+    return History(tuple(past), alarms, len(before), tuple(broken), tuple(realised), trust)
+
+
+def _find_metric(window: Entry) -> str | None:
+    """The metric that a window's version had promised."""
+    promised = window.payload.get("promised") or {}
+    return next((name for name in promised if not name.endswith(("_low", "_high"))), None)
 
 
 def _reckon(window: Entry) -> list[Reckoning]:
     """What was estimated of a window's first metric, beside what came true; none where one is missing."""
-    made = window.payload
-    metric = next(iter(made.get("estimated") or {}), None)
+    made, metric = window.payload, _find_metric(window)
     known = {side: (made.get(side) or {}).get(metric) for side in ("estimated", "metrics", "promised")}
     values = [float(value) for value in known.values() if value is not None]
     return [Reckoning(*values)] if len(values) == len(known) else []

@@ -13,6 +13,7 @@ from tasks.config import LoadedProject, shown
 from tasks.ledger import Entry, Ledger
 
 MOST_LINES = 15
+MOST_NAMED = 3  # windows that were not well, beside the newest
 TOO_GOOD = 0.99  # ROC AUC on test rows
 _LONGEST_KEY = 40  # of a batch, whose file may have any name
 _LONGEST_COLUMN = 24
@@ -199,13 +200,17 @@ def _monitored(entries: list[Entry]) -> list[str]:
         counts: dict[str, int] = {}
         for e in newest[:-1]:
             counts[e.outcome] = counts.get(e.outcome, 0) + 1
+        unwell = [f"{_keys([e.subject])} {e.outcome}" for e in newest[:-1] if e.outcome != "healthy"]
         text = ", ".join(f"{n} {state}" for state, n in counts.items())
+        if unwell and len(newest) > 2:
+            text += f" ({', '.join(unwell[-MOST_NAMED:])}{', ...' if len(unwell) > MOST_NAMED else ''})"
         lines.append(_line("earlier", f"{_keys([e.subject for e in newest[:-1]])}: {text}"))
     if newest:
         last = newest[-1]
-        action = "" if last.payload["action"] == "none" else f"; action: {last.payload['action']}"
-        lines.append(_line("health", f"{_keys([last.subject])} {last.outcome}: {last.reason}{action}"))
-        lines += [_line("note", text) for text in last.payload["notes"] if last.payload["report"] is None]
+        action = "" if last.payload["action"] == "none" else f", action: {last.payload['action']}"
+        lines.append(_line("health", f"{_keys([last.subject])} {last.outcome}{action}: {last.reason}"))
+        told = [text for text in last.payload["notes"] if last.payload["report"] is None or text.startswith("monitor.")]
+        lines += [_line("note", text) for text in told]
     return lines
 
 

@@ -19,7 +19,7 @@ from tasks.config.monitoring import Monitor
 from tasks.config.project import Data
 from tasks.monitoring.past import PastWindow, Signal, choose_comparable
 from tasks.monitoring.profile import LABEL, PREDICTION, Profile, WindowCounts
-from tasks.stats.alarms import Budget, Promise, find_signal, persists, windows_per_year
+from tasks.stats.alarms import Budget, Finding, Promise, find_signal, persists, windows_per_year
 from tasks.stats.divergence import compare_cells, count_draws, measure_distance
 from tasks.stats.multiplicity import step_up
 
@@ -103,7 +103,7 @@ def find_drift(
     significant = step_up(p, alpha) & worth
     comparable = choose_comparable(past, start, data.cut, data.zone, promise.needed)
     promise = make_promise(data, monitor, len(comparable))
-    signal, since, found = _judge(names, distances, significant, comparable, past, alpha, monitor, key)
+    signal, since, found = _judge(names, within, distances, significant, comparable, past, alpha, monitor, key)
     watched = {
         name: ColumnDrift(float(distances[at]), float(p[at]), bool(significant[at]), bool(found[at]))
         for at, name in enumerate(names)
@@ -133,6 +133,7 @@ def make_promise(data: Data, monitor: Monitor, past: int) -> Promise:
 
 def _judge(
     names: Sequence[str],
+    within: Collection[str],
     distances: np.ndarray,
     significant: np.ndarray,
     comparable: Sequence[PastWindow],
@@ -141,7 +142,12 @@ def _judge(
     monitor: Monitor,
     key: str,
 ) -> tuple[Signal, str | None, np.ndarray]:
-    """The signal, since when, and which of `names` make it."""
+    """The signal, since when, and which of `names` make it.
+
+    Columns and parts of the rows are ranked apart: parts are many and small, and would hide a column behind them. Both
+    together keep the rate where each has half of it; until there are windows enough for that, parts only show where a
+    drift sits.
+    """
     table = np.array([[w.distances.get(name, math.nan) for name in names] for w in comparable]).reshape(
         len(comparable), len(names)
     )
@@ -152,22 +158,42 @@ def _judge(
         episode.add(window.key)
     before = past[-1].drifted if episode else ()
     carried = np.array([name in before for name in names], bool)
-    of_episode = np.array([w.key in episode for w in comparable], bool)
     least, last = (int(part) for part in monitor.persistence.split(" of "))
     # A window that waits for others to confirm it is none that these have to exceed.
     waiting = {w.key for w in past[len(past) - last + 1 :] if w.signal == "signal"} if last > 1 else set()
     kept = np.array([w.key not in waiting for w in comparable], bool)
-    finding = find_signal(distances, table[kept], significant, alpha, carried=carried, episode=of_episode[kept])
-    if finding.signal == "none":
-        return "none", None, finding.columns
-    if finding.signal == "new":
+    of_episode = np.array([w.key in episode for w in comparable], bool)[kept]
+    part = np.array([name in within for name in names], bool)
+    shared = bool(part.any()) and len(comparable) + 1 >= 2 / alpha
+
+    def look(which: NDArray[np.bool_]) -> Finding:
+        return find_signal(
+            distances[which],
+            table[kept][:, which],
+            significant[which],
+            alpha / 2 if shared else alpha,
+            carried=carried[which],
+            episode=of_episode,
+        )
+
+    columns, parts = look(~part), look(part)
+    found = np.zeros(len(names), bool)
+    found[~part], found[part] = columns.columns, parts.columns
+    told = [f for f in ((columns, parts) if shared else (columns,)) if f.signal != "none"]
+    if not told:
+        return "none", None, np.zeros(len(names), bool)
+    if all(f.signal == "new" for f in told):
         episode = set()
-    since = next((w.key for w in past if w.key in episode), key)
+    moved, since = {name for name, out in zip(names, found, strict=True) if out}, key
+    for window in reversed(past):
+        if window.key not in episode or not moved & set(window.drifted):
+            break
+        since = window.key
     if not persists([*(w.signal != "none" for w in past), True], least, last):
-        return "signal", since, finding.columns
+        return "signal", since, found
     said_before = any(w.signal in ("alarm", "continues") for w in past if w.key in episode)
-    fresh = finding.news.any() or not said_before
-    return ("alarm" if fresh else "continues"), since, finding.columns
+    fresh = any(f.news.any() for f in told) or not said_before
+    return ("alarm" if fresh else "continues"), since, found
 
 
 def _furthest(drifts: Mapping[str, ColumnDrift]) -> tuple[str, ...]:

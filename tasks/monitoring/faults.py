@@ -39,7 +39,7 @@ FACTOR_LIKE, UNIT_LIKE = 0.1, 0.012  # how alike the quantiles' factors must be,
 APART, LIKE = 0.5, 0.25  # standard deviations that quantiles moved at least, and that remain once a shift is undone
 UNITS = {
     60: ("minutes", "seconds"), 3_600: ("hours", "seconds"), 24: ("days", "hours"), 1_440: ("days", "minutes"),
-    7: ("weeks", "days"), 12: ("years", "months"), 100: ("shares", "percent"), 1_000: ("thousands", "units"),
+    7: ("weeks", "days"), 12: ("years", "months"), 100: ("wholes", "hundredths"), 1_000: ("thousands", "units"),
     1_000_000: ("millions", "units"), 2.54: ("inches", "centimetres"), 3.281: ("metres", "feet"),
     2.205: ("kilograms", "pounds"), 2.237: ("m/s", "mph"), 3.6: ("m/s", "km/h"),
 }  # fmt: skip

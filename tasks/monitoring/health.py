@@ -17,6 +17,8 @@ from tasks.stats.alarms import say_rate
 from tasks.stats.metrics import METRICS
 
 Action = Literal["retrain", "fix upstream", "watch", "none"]
+RUNNING = 3  # windows of a single day each, before they are degraded
+FEW_STRANGE = 0.05  # of the rows
 NAMED = 3  # columns in a sentence; the others are counted
 STRANGE_SHARE = 0.01  # of the labels; as many that the model does not know are worth a look, and
 STRANGE_FAULT = 0.50  # so many say that the labels changed their form, and not the world
@@ -45,7 +47,9 @@ class Findings:
     `refused`: the contract's reason where it refused the batch. `promised`: the champion's metric on its test rows,
     with the interval that the gate saw, and `promised_bias` its bias there. `estimated`: the metric without labels.
     `target`: the column of the labels. `drift`: None where there is no champion to compare with. `importance`: what
-    each feature is worth to the model. `trust`: how far earlier estimates were off, a clause.
+    each feature is worth to the model. `trust`: how far earlier estimates were off, a clause;
+    `strange_rows`: the share of rows beyond what the estimate learned from; `doubt`: why there is none. `before`: the
+    metric of the windows before.
     """
 
     rows: int
@@ -60,6 +64,9 @@ class Findings:
     drift: Drift | None = None
     importance: Mapping[str, float] = field(default_factory=dict)
     trust: str = ""
+    strange_rows: float = math.nan
+    doubt: str = ""
+    before: Sequence[float] = ()
 
 
 def judge(found: Findings) -> Health:
@@ -83,7 +90,7 @@ def judge(found: Findings) -> Health:
         return Health("broken", strange, "fix upstream", "labels", True)
     worth = _describe_worth(found)
     drifted = rank_drifted(found.drift, found.importance)
-    fallen = bool(performance and found.promised and is_degraded(performance, found.promised))
+    fallen = bool(performance and found.promised and is_degraded(performance, found.promised, found.before))
     off = _describe_bias(performance, found.promised_bias)
     if performance and (fallen or off):
         base = _describe_base(performance.positives, found.reference_positives)
@@ -109,9 +116,9 @@ def _judge_drift(found: Findings, drift: Drift, drifted: tuple[str, ...], worth:
         moved = _describe_moved(drift, drifted)
         clauses.append(f"since {drift.since}: {moved}" if drift.signal == "continues" else moved)
         cause = f"drift since {drift.since}"
-        if minor:
-            clauses.append(_join([f.clause for f in minor], "fault"))
-            act, cause = "fix upstream", ", ".join(sorted(f"{f.kind} {f.column!r}" for f in minor))
+    if minor:
+        clauses.append(_join([f.clause for f in minor], "fault"))
+        act, cause = "fix upstream", ", ".join(sorted(f"{f.kind} {f.column!r}" for f in minor))
     if strange:
         clauses.append(strange)
         cause, alarm = cause or "labels", alarm or not cause
@@ -138,22 +145,28 @@ def describe_promise(drift: Drift) -> str:
     if not promise.learning:
         return f"at most {promise.budget.say(promise.alpha)} is expected"
     if promise.differing is None:
-        return "learning: there is no past window to compare with, so that nothing is promised of false alarms yet"
-    few = f"{promise.past} past window{'s' if promise.past > 1 else ''}"
-    return (
-        f"learning: with {few} up to {say_rate(promise.differing)} may alarm falsely, until there are {promise.needed}"
-    )
+        return "learning: with no past window nothing is promised of false alarms"
+    return f"learning: up to {say_rate(promise.differing)} may alarm falsely"
 
 
-def is_degraded(performance: Performance, promised: MetricValue) -> bool:
-    """Whether the realised metric's interval lies wholly on the worse side of the promised one."""
+def is_degraded(performance: Performance, promised: MetricValue, before: Sequence[float] = ()) -> bool:
+    """Whether the realised metric's interval lies wholly on the worse side of the promised one.
+
+    Of a single day the interval does not know how days differ: then the `RUNNING` - 1 windows before have to lie there
+    too, by their value.
+    """
     if performance.doubt or not performance.metrics:
         return False
     realised = performance.metrics[0]
     if realised.name != promised.name:
         return False
+    last = tuple(before)[-(RUNNING - 1) :] if performance.single else ()
+    if performance.single and len(last) < RUNNING - 1:
+        return False
     # A missing interval compares as False: what is not known is no reason to retrain.
-    return realised.high < promised.low if realised.larger_is_better else realised.low > promised.high
+    if realised.larger_is_better:
+        return realised.high < promised.low and all(value < promised.low for value in last)
+    return realised.low > promised.high and all(value > promised.high for value in last)
 
 
 def _describe_moved(drift: Drift, drifted: Sequence[str]) -> str:
@@ -176,7 +189,7 @@ def _describe_moved(drift: Drift, drifted: Sequence[str]) -> str:
 
 def _describe_bias(performance: Performance | None, promised: Bias | None) -> str:
     """That predictions are off on average as they were not on the test rows; empty where they are not."""
-    bias = performance.bias if performance and not performance.doubt else None
+    bias = performance.bias if performance and not performance.doubt and not performance.single else None
     if bias is None or promised is None or not bias.differs_from(promised):
         return ""
     low, high = sorted((abs(bias.low), abs(bias.high)))
@@ -205,7 +218,9 @@ def _describe_still(drift: Drift) -> str:
     if drift.signal == "signal":
         return f"{len(drift.drifted) or 1} of {len(columns)} columns differ, in too few windows to be an alarm"
     if moved:
-        return f"{len(moved)} of {len(columns)} columns differ from the reference, no more than past windows did"
+        first = sorted(moved, key=lambda name: -columns[name].distance)[:2]
+        named = ", ".join(map(repr, first)) + (", ..." if len(moved) > len(first) else "")
+        return f"{len(moved)} of {len(columns)} columns differ ({named}), and do not stand out among past windows"
     return f"none of {len(columns)} columns drifted"
 
 
@@ -218,7 +233,12 @@ def _describe_worth(found: Findings) -> str:
         guess = f"{_title(estimated)} estimated without labels {show(estimated.value)}{_interval(estimated)}"
         if not performance.metrics and promised is not None and promised.name == estimated.name:
             guess += f", promised {show(promised.value)}{_interval(promised)}"
-        guess += f" ({found.trust})" if found.trust else ""
+        beyond = f"{found.strange_rows:.0%} of the rows lie beyond what it learned from"
+        caveats = [beyond] if found.strange_rows >= FEW_STRANGE else []
+        caveats += [found.trust] if found.trust else []
+        guess += f" ({'; '.join(caveats)})" if caveats else ""
+    elif found.doubt and not performance.metrics:
+        guess = f"no estimate either: {found.doubt}"
     if not performance.metrics:
         return f"{performance.doubt}; {guess}" if guess else performance.doubt
     value = performance.metrics[0]

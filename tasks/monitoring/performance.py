@@ -21,7 +21,8 @@ from tasks.stats.metrics import METRICS, Metric, OperatingPoint, TaskType, find_
 from tasks.stats.personal import FEWEST_OF_A_VALUE, find_personal
 
 CONFIDENCE = 0.95
-FEWEST_LABELS = 200
+FEWEST_LABELS = 200  # of a reference
+FEWEST_JUDGED = 50  # of a window: its interval tells how little they say, but not of fewer
 FEWEST_OF_A_CLASS = 20
 MOST_ROWS = 1_000_000  # metrics of ranking need the rows themselves; beyond, a random sample bounds the memory
 MOST_NUMBERS = 4_000_000  # of several classes fewer rows: each has a number per class
@@ -43,6 +44,7 @@ class Performance:
     strange: int = 0  # further scored rows whose label the model does not know: another class, or no finite number
     strangers: tuple[str, ...] = ()  # some of these labels
     bias: Bias | None = None
+    single: bool = False  # of one day or group: the interval does not know how these differ
 
     @property
     def strange_share(self) -> float:
@@ -113,6 +115,8 @@ class LabelledRows:
             blocks = block_rows(rows["block"].tolist(), unit, ordered=spec.data.group is None)
         else:
             blocks = deal_rows(len(y), self._seed)
+        single = blocks.count == 1
+        blocks = deal_rows(len(y), self._seed) if single else blocks
         at = find_operating_point(spec, threshold)
         named = METRICS.get(metric or spec.train.metric or "")
         main = named if named and self._task in named.tasks else find_metric(None, self._task)
@@ -139,7 +143,7 @@ class LabelledRows:
         positives = float(y.mean()) if self._task == "binary" else None
         doubt = self._doubt(y, values, main, by_class[main.name]) or self._doubt_share(labelled, spec)
         bias = measure_bias(y, prediction, self._task, blocks)
-        return Performance(labelled, tuple(values), doubt, positives, *strange, bias)
+        return Performance(labelled, tuple(values), doubt, positives, *strange, bias, single)
 
     def _doubt_share(self, labelled: int, spec: Project) -> str:
         share = (labelled + self._strange) / max(self._scored, 1)
@@ -166,8 +170,8 @@ class LabelledRows:
         return tuple(repr(v.item() if hasattr(v, "item") else v)[:40] for v in told[:NAMED])
 
     def _doubt(self, y: NDArray[Any], values: Sequence[MetricValue], main: Metric, by_class: bool) -> str:
-        if len(y) < FEWEST_LABELS:
-            return f"{len(y):,} labels are known, fewer than {FEWEST_LABELS} say too little"
+        if len(y) < FEWEST_JUDGED:
+            return f"{len(y):,} labels are known, fewer than {FEWEST_JUDGED} say too little"
         if by_class:
             rarest = int(np.bincount(y, minlength=len(self._codes)).min())
             if rarest < FEWEST_OF_A_CLASS:

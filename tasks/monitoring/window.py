@@ -46,13 +46,15 @@ class History:
 
     `past`: the windows before this one under the same version, in their order, without broken ones. `alarms` about
     drift and `windows`: so many before this one, under all versions. `broken_rows`: of the windows that were
-    broken. `trust`: how far earlier estimates were off.
+    broken. `realised`: the metric of those before this one under the same version. `trust`: how far
+    earlier estimates were off.
     """
 
     past: tuple[PastWindow, ...] = ()
     alarms: int = 0
     windows: int = 0
     broken_rows: tuple[int, ...] = ()
+    realised: tuple[float, ...] = ()
     trust: str = ""
 
 
@@ -135,7 +137,8 @@ def watch_window(
     if profile and rows:
         past = (*profile.past_beside(counts), *history.past)
         drift = find_drift(profile, counts, table.batch, start, past, data, spec.monitor, seed)
-        faults = find_faults(profile, counts, past, drift.drifted, learned=learned, rows=history.broken_rows)
+        moved = [name for name, d in drift.columns.items() if d.significant]  # whatever their rank: a fault has rules
+        faults = find_faults(profile, counts, past, moved, learned=learned, rows=history.broken_rows)
         skew = find_skew(profile, counts)
         trace = replace(
             describe_window(profile, counts, table.batch, start),
@@ -156,7 +159,10 @@ def watch_window(
             drift=drift,
             importance=importance,
             estimated=estimate.metrics[0] if estimate.metrics and not estimate.doubt else None,
+            strange_rows=estimate.strange,
+            doubt=estimate.doubt,
             trust=history.trust,
+            before=history.realised,
         )
     )
     called = {PREDICTION: names.prediction, LABEL: names.target}
@@ -197,6 +203,10 @@ def watch_window(
     )
     if not (version and profile and rows):
         return window
+    unwatched = [column for column in spec.monitor.segments if column not in profile.segments]
+    if unwatched:
+        note = f"monitor.segments: version {version.version} knows no parts by {', '.join(map(repr, unwatched))}"
+        window = replace(window, notes=(*window.notes, f"{note}; they are watched from the next trained version on"))
     path = project.folder / "reports" / f"{safe_name(table.batch)}-v{version.version}.profile.json"
     with whole_file(path) as file:
         file.write(counts.to_json().encode("utf-8", "surrogatepass"))

@@ -24,7 +24,7 @@ MONTHS = [f"2024-{m:02d}" for m in range(1, 9)]
 
 def delivered() -> dict[str, pd.DataFrame]:
     """Eight months of 300 rows: sizes in another unit in June, another population from July on."""
-    rows = make_rows(rows=2_400, months=8)
+    rows = make_rows(rows=2_400, months=8, seed=3)
     month = rows["at"].dt.strftime("%Y-%m")
     rows["price"] = np.random.default_rng(5).lognormal(3, 0.4, len(rows))
     rows.loc[month == "2024-06", "price"] *= 100
@@ -81,7 +81,7 @@ def test_a_month_like_the_others_is_healthy(windows: Mapping[str, Entry]) -> Non
 def test_another_unit_is_broken_and_named(windows: Mapping[str, Entry]) -> None:
     june = windows["2024-06"]
     assert (june.outcome, june.payload["action"], june.payload["cause"]) == ("broken", "fix upstream", "unit 'price'")
-    assert "'price' is multiplied by 100, as shares to percent" in june.reason
+    assert "'price' is multiplied by 100, as wholes to hundredths" in june.reason
 
 
 def test_a_drift_that_stays_is_one_alarm(windows: Mapping[str, Entry]) -> None:

@@ -154,10 +154,10 @@ def test_worthless_predictions_are_degraded(world: World) -> None:
 
 def test_too_few_labels_do_not_degrade(world: World) -> None:
     world.p = np.random.default_rng(0).permutation(world.p)
-    world.rows.loc[150:, "bought"] = None
+    world.rows.loc[40:, "bought"] = None
     window = world.watch()
     assert window.health == "healthy"
-    assert "(150 labels are known, fewer than 200 say too little; average precision estimated" in window.sentence
+    assert "(40 labels are known, fewer than 50 say too little; average precision estimated" in window.sentence
 
 
 def test_a_moved_population_is_drifting(world: World) -> None:
