@@ -42,10 +42,10 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=100)
     asked = parser.parse_args()
     acs = asked.data / "acs_employment_ma" / "employment_ma.parquet"
-    if acs.is_file():
+    if acs.is_file() and asked.windows:
         compare_years(pd.read_parquet(acs), asked.windows)
     else:
-        print(f"left out: {acs} is not there")
+        print(f"left out: the census (--windows {asked.windows}, {acs})")
     live_through("flights", ROOT, ("2013-05-01", "2014-01-01"))
     bike = asked.data / "bike_sharing_dc" / "hour.csv"
     if bike.is_file():
