@@ -11,7 +11,7 @@ from tests.stats.estimation_simulations import World, count_covered, simulate
 from tests.stats.simulations import bound_rate, describe_rate
 
 pytestmark = pytest.mark.soak
-SIMULATIONS = 200
+SIMULATIONS = 100
 PROMISED = 0.90  # of 95% nominal
 
 
@@ -29,8 +29,9 @@ PROMISED = 0.90  # of 95% nominal
 )
 def test_intervals_hold_where_inputs_moved(task, metric: str) -> None:
     covered = simulations = 0
-    # with few reference rows and a large move the edge of what was seen is too thin; it is shown, and not promised
-    for learned, size, promised in ((1_000, 0.0, True), (1_000, 0.3, True), (5_000, 0.5, True), (1_000, 0.7, False)):
+    # with few reference rows the edge of what was seen is thin: how often it holds where they move is only shown
+    for learned, size in ((1_000, 0.0), (5_000, 0.3), (5_000, 0.5), (1_000, 0.3), (1_000, 0.7)):
+        promised = learned >= 5_000 or size == 0
         for days in (0, 20):
             seed = zlib.crc32(repr((metric, learned, size, days)).encode())
             found = simulate(World(task, days=days), size, metric, learned, 3_000, SIMULATIONS, seed)
