@@ -87,15 +87,16 @@ def show_window(workspace: Workspace, window: Window) -> None:
     drifted |= {window.prediction} if window.prediction_drifted else set()
     drifted |= {window.label} if window.label_drifted else set()
     beside = {window.prediction: "(the predictions)", window.label: "(the labels)"}
-    moved = sorted(window.drift.items(), key=lambda item: (-window.effects.get(item[0], 0.0), -item[1]))[:MOST_COLUMNS]
+    effects = window.effects
+    order = sorted(window.drift, key=lambda c: (c not in drifted, -effects.get(c, 0.0), -window.drift[c]))
     rows = [
         {
             "column": beside.get(c, c),
-            "distance (PSI)": float(_number(d)),
-            "distance x importance": float(_number(window.effects.get(c, 0.0))),
+            "distance (PSI)": float(_number(window.drift[c])),
+            "distance x importance": float(_number(effects.get(c, 0.0))),
             "drifted": "yes" if c in drifted else "no",
         }
-        for c, d in moved
+        for c in order[:MOST_COLUMNS]
     ]
     show_table(f"{name}-drift", rows, f"{window.batch}: columns by what their move may do to the model")
 
@@ -121,7 +122,9 @@ def describe_window(window: Window) -> str:
     if window.trust:
         lines.append(f"**Estimates so far:** {escape(window.trust)}")
     if window.delays and window.labelled:
-        curve = [(f"{days} days", f"{share:.0%}", f"{old:,}") for days, old, share in window.delays]
+        curve = [
+            ("1 day" if days == 1 else f"{days} days", f"{share:.0%}", f"{old:,}") for days, old, share in window.delays
+        ]
         lines.append("## How long labels take\n\n" + _table(("after", "known", "of rows so old"), curve))
     if window.parts:
         parts = sorted(window.parts.items(), key=lambda item: -item[1])[:MOST_COLUMNS]

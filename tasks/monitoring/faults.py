@@ -108,7 +108,7 @@ def find_skew(profile: Profile, window: WindowCounts, least: float = 0.01) -> di
                 # Not the extremes themselves, which may be one person's.
                 low, high = read_quantiles(reference.fine, column.gauge, [0.01, 0.99])
                 said.append(
-                    f"{outside / counts.known:.0%} of values lie beyond all (98% lay in {low:.3g} to {high:.3g})"
+                    f"{outside / counts.known:.0%} of values lie beyond all (98% lay in {low:.4g} to {high:.4g})"
                 )
         elif counts.unseen_share - (column.singles + 1) / (reference.known + 2) >= least:
             said.append(f"{counts.unseen_share:.0%} are values that training never saw")

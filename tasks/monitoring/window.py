@@ -195,7 +195,7 @@ def watch_window(
         estimated=estimate.metrics,
         trust=history.trust,
         delays=delay.curve,
-        effects={n: d.distance * (importance.get(n) or 0.0) for n, d in watched.items() if n in features},
+        effects={n: d.distance * max(importance.get(n) or 0.0, 0.0) for n, d in watched.items() if n in features},
         trace=trace.to_plain() if trace else {},
         faults=tuple(f.clause for f in faults),
         end=batch_end,
