@@ -102,7 +102,8 @@ class PerformanceEstimator:
     ) -> None:
         """Offer rows (n,) with their features, predictions (n,) or (n, classes), nan where a row was not scored, the
         day (an ISO date) or group of each, None where rows are independent, and their positions in the batch."""
-        wide = np.asarray(prediction, np.float64).reshape(len(frame), -1)
+        wide = np.asarray(prediction, np.float64)
+        wide = wide[:, None] if wide.ndim == 1 else wide
         scored: NDArray[np.bool_] = np.asarray(np.isfinite(wide).all(axis=1))
         self._rows += int(scored.sum())
         if self._belief is None or not scored.any():
