@@ -25,7 +25,8 @@ from scipy.stats import beta
 from tasks.config.monitoring import Monitor
 from tasks.config.project import Data
 from tasks.monitoring.drift import find_drift
-from tasks.monitoring.profile import ReferenceRows, build_profile, describe_window
+from tasks.monitoring.profile import describe_window
+from tasks.monitoring.profiling import ReferenceRows, build_profile
 
 ROOT = Path(__file__).parents[1]
 BIKE = """

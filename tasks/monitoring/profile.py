@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import astuple, dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,35 +18,32 @@ from numpy.typing import NDArray
 
 from tasks.errors import DataError
 from tasks.monitoring.counts import (
-    FINE_CELLS,
-    SIZE_CELLS,
     ColumnCounts,
     Counts,
     Gauge,
     Reading,
-    Runs,
-    column_kind,
     count_column,
-    cut_gauge,
     empty_counts,
-    hash_each_level,
     read_column,
     read_sizes,
     to_numbers,
     write_levels,
 )
 from tasks.monitoring.past import PastWindow
+from tasks.monitoring.plain import (
+    SegmentCells,
+    read_counts,
+    read_segments,
+    read_sketch,
+    write_counts,
+    write_segments,
+    write_sketch,
+)
 from tasks.monitoring.sketch import RowSketch, combine_hashes, mix
 from tasks.stats.divergence import Cells, measure_distance, pool_levels
-from tasks.stats.moments import Moments, read_units, write_units
-from tasks.stats.personal import FEWEST_OF_A_VALUE
 
 FORMAT = 2
-NAMED_LEVELS = 200
-SEGMENT_LEVELS = 10  # of a segment column: the largest, the others are not watched by themselves
 PHASES = 48  # parts of a window's period, in which its rows are counted
-KEPT_PARTS = 12  # batches of the reference whose counts are kept; of more, each is compared with the rest as it is
-SegmentCells = Mapping[str, Mapping[str, Mapping[str, Counts]]]  # segment column -> its value -> column -> cells
 
 
 class OtherForm(DataError):
@@ -108,11 +105,11 @@ class WindowCounts:
             {
                 "format": FORMAT,
                 "rows": self.rows,
-                "columns": {name: _plain(counts) for name, counts in self.columns.items()},
-                "prediction": _plain(self.prediction) if self.prediction else None,
-                "label": _plain(self.label) if self.label else None,
-                "segments": _plain_segments(self.segments),
-                "sketch": _plain_sketch(self.sketch),
+                "columns": {name: write_counts(counts) for name, counts in self.columns.items()},
+                "prediction": write_counts(self.prediction) if self.prediction else None,
+                "label": write_counts(self.label) if self.label else None,
+                "segments": write_segments(self.segments),
+                "sketch": write_sketch(self.sketch),
                 "phases": self.phases.tolist(),
             },
             allow_nan=False,
@@ -225,9 +222,9 @@ class Profile:
                 "columns": {name: _plain_column(column) for name, column in self.columns.items()},
                 "prediction": _plain_column(self.prediction) if self.prediction else None,
                 "label": _plain_column(self.label) if self.label else None,
-                "segments": _plain_segments(self.segments),
+                "segments": write_segments(self.segments),
                 "past": [p.to_plain() for p in self.past],
-                "sketch": _plain_sketch(self.sketch),
+                "sketch": write_sketch(self.sketch),
                 "time": self.time,
                 "parts": {key: _plain_part(part) for key, part in self.parts.items()},
             },
@@ -248,9 +245,9 @@ class Profile:
                 {name: _read_column(part) for name, part in raw["columns"].items()},
                 _read_column(raw["prediction"]) if raw["prediction"] else None,
                 _read_column(raw["label"]) if raw["label"] else None,
-                _read_segments(raw["segments"]),
+                read_segments(raw["segments"]),
                 tuple(PastWindow.from_plain(p) for p in raw["past"]),
-                _read_sketch(raw["sketch"]),
+                read_sketch(raw["sketch"]),
                 raw["time"],
                 {key: _read_part(part) for key, part in raw["parts"].items()},
             )
@@ -264,89 +261,6 @@ PREDICTION, LABEL = "\0predictions", "\0labels"  # no column is called so
 def name_segment(column: str, level: str, name: str) -> str:
     """What a column within a part is called, such as `origin=JFK: temp`."""
     return f"{column}={level}: {name}"
-
-
-@dataclass(frozen=True)
-class ReferenceRows:
-    """Rows (n,) that a profile is made of: features and segment columns, labels, the batch of each row."""
-
-    frame: pd.DataFrame
-    features: tuple[str, ...]
-    label: pd.Series[Any] | None = None
-    batch: NDArray[np.int64] | None = None  # positions in `batches`
-    batches: tuple[str, ...] = ()
-    phases: NDArray[np.int64] | None = None
-    time: str | None = None
-
-
-def build_profile(
-    rows: ReferenceRows,
-    *,
-    prediction: pd.Series[Any] | None = None,
-    prediction_batch: NDArray[np.int64] | None = None,
-    segments: Collection[str] = (),
-    personal: Collection[str] = (),
-    starts: Mapping[str, Any] | None = None,
-) -> Profile:
-    """The profile of reference rows.
-
-    `prediction`: the champion's predictions on its test rows (probability of the positive class, value, or label),
-    never on rows that it was fitted on, on which it looks surer than it is; `prediction_batch`: the batch of each.
-    `personal`: columns of which no value is named. `starts`: the beginning of each batch.
-    """
-    frame = rows.frame
-    columns = {}
-    for name in rows.features:
-        gauge = cut_gauge(frame[name], _name_levels(frame[name], name in personal), personal=name in personal)
-        columns[name] = ColumnProfile(gauge, empty_counts(gauge), _count_singles(frame[name]))
-    own = None if prediction is None else _empty_column(prediction, named=True)
-    label = None if rows.label is None else _empty_column(rows.label, named=True)
-    levels = {c: _choose_levels(frame[c], c in personal) for c in segments if c in frame}
-    empty: SegmentCells = {c: {level: {} for level in found} for c, found in levels.items() if len(found) > 1}
-    bare = Profile(columns, own, label, empty, time=rows.time)
-    codes = rows.batch if rows.batch is not None else np.zeros(len(frame), np.int64)
-    total, parts, facts = bare.nothing(), [], []
-    earlier: dict[str, NDArray[np.uint32]] = {}
-    for code in range(max(len(rows.batches), 1)):
-        at = np.flatnonzero(codes == code)
-        predicted = prediction
-        if prediction is not None and prediction_batch is not None:
-            predicted = prediction[prediction_batch == code]
-        part = bare.count(
-            frame.iloc[at],
-            predicted if code == 0 or prediction_batch is not None else None,
-            rows.label.iloc[at] if rows.label is not None else None,
-            rows.phases[at] if rows.phases is not None else None,
-        )
-        total = total.then(part)
-        parts.append(_slim(part))
-        unseen = _find_unseen(frame.iloc[at], columns, earlier)
-        facts.append((unseen, find_middles(part), part.sketch.repeated, part.gap))
-    whole = Profile(
-        {name: ColumnProfile(c.gauge, total.columns[name], c.singles) for name, c in columns.items()},
-        ColumnProfile(own.gauge, total.prediction, own.singles) if own and total.prediction else None,
-        ColumnProfile(label.gauge, total.label, label.singles) if label and total.label else None,
-        total.segments,
-        (),
-        total.sketch,
-        rows.time,
-    )
-    past: tuple[PastWindow, ...] = ()
-    if len(parts) > 1:
-        past = tuple(
-            PastWindow(
-                key,
-                (starts or {}).get(key),
-                part.rows,
-                measure_pairs(whole.pair(part, within=True)),
-                {name: counts.missing_share for name, counts in part.columns.items()},
-                *of_part,
-            )
-            for key, part, of_part in zip(rows.batches, parts, facts, strict=True)
-            if part.rows
-        )
-    kept = dict(zip(rows.batches, parts, strict=True)) if 1 < len(parts) <= KEPT_PARTS else {}
-    return replace(whole, past=past, parts={key: part for key, part in kept.items() if part.rows})
 
 
 def describe_window(profile: Profile, window: WindowCounts, key: str, start: Any = None) -> PastWindow:
@@ -406,24 +320,6 @@ def pair_counts(
     return Cells(np.append(a, missing), np.append(b, window.missing), counts.kind == "number")
 
 
-def _find_unseen(
-    frame: pd.DataFrame, columns: Mapping[str, ColumnProfile], earlier: dict[str, NDArray[np.uint32]]
-) -> dict[str, float]:
-    """Per category the share of a batch's known values that no batch before it held; `earlier` is brought up to date.
-    The first batch says nothing."""
-    found = {}
-    for name, column in columns.items():
-        if column.gauge.known is None:
-            continue
-        codes, values = pd.factorize(frame[name])
-        hashes = hash_each_level(values)
-        known = codes[codes >= 0]
-        if name in earlier and len(known):
-            found[name] = float(np.mean(~np.isin(hashes, earlier[name])[known]))
-        earlier[name] = np.union1d(earlier.get(name, np.empty(0, np.uint32)), hashes)
-    return found
-
-
 def _column_of(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
     return frame[name] if name in frame else pd.Series(np.full(len(frame), np.nan), index=frame.index)
 
@@ -434,40 +330,6 @@ def _count(values: pd.Series[Any] | None, column: ColumnProfile | None) -> Colum
 
 def _then(one: ColumnCounts | None, other: ColumnCounts | None) -> ColumnCounts | None:
     return one.then(other) if one is not None and other is not None else one if other is None else other
-
-
-def _empty_column(values: pd.Series[Any], *, named: bool) -> ColumnProfile:
-    gauge = cut_gauge(values, _name_levels(values, not named))
-    return ColumnProfile(gauge, empty_counts(gauge), _count_singles(values))
-
-
-def _name_levels(values: pd.Series[Any], personal: bool) -> frozenset[str]:
-    """The values that may stand in a file by their names: those that enough rows have, the most frequent."""
-    if personal or column_kind(values) == "number":
-        return frozenset()
-    codes, found = pd.factorize(values)
-    counts = np.bincount(codes[codes >= 0], minlength=len(found))
-    order = np.argsort(-counts, kind="stable")[:NAMED_LEVELS]
-    texts = write_levels(found)
-    return frozenset(str(texts[i]) for i in order if counts[i] >= FEWEST_OF_A_VALUE)
-
-
-def _count_singles(values: pd.Series[Any]) -> int:
-    if column_kind(values) == "number":
-        return 0
-    codes, _ = pd.factorize(values)
-    return int((np.bincount(codes[codes >= 0]) == 1).sum())
-
-
-def _choose_levels(values: pd.Series[Any], personal: bool) -> tuple[str, ...]:
-    """The largest parts by a column; none where their names are personal."""
-    if personal:
-        return ()
-    codes, found = pd.factorize(values)
-    counts = np.bincount(codes[codes >= 0], minlength=len(found))
-    order = np.argsort(-counts, kind="stable")[:SEGMENT_LEVELS]
-    texts = write_levels(found)
-    return tuple(sorted(str(texts[i]) for i in order if counts[i] >= FEWEST_OF_A_VALUE))
 
 
 def _count_segments(
@@ -499,29 +361,7 @@ def _plain_column(column: ColumnProfile) -> dict[str, Any]:
         "named": sorted(gauge.named),
         "known": known,
         "singles": column.singles,
-        **_plain(column.counts),
-    }
-
-
-def _plain(counts: ColumnCounts) -> dict[str, Any]:
-    moments = counts.moments
-    return {
-        "kind": counts.kind,
-        "rows": counts.rows,
-        "missing": counts.missing,
-        "cells": counts.cells.tolist(),
-        "levels": counts.levels,
-        "fine": _plain_sparse(counts.fine),
-        "sizes": _plain_sparse(counts.sizes),
-        "foreign": counts.foreign,
-        "unseen": counts.unseen,
-        "forms": counts.forms,
-        # Of no numbers, the ends would be infinite.
-        "moments": [moments.n, write_units(moments.total), write_units(moments.squares), moments.low, moments.high]
-        if moments.n
-        else None,
-        "mean": moments.mean if moments.n else None,  # for people who read the file
-        "runs": [str(v) if isinstance(v, float) else v for v in astuple(counts.runs)],
+        **write_counts(column.counts),
     }
 
 
@@ -530,41 +370,7 @@ def _read_column(raw: Mapping[str, Any]) -> ColumnProfile:
     gauge = Gauge(
         raw["kind"], tuple(raw["ends"]), float(raw["centre"]), float(raw["scale"]), frozenset(raw["named"]), known
     )
-    return ColumnProfile(gauge, _read_counts(raw), int(raw["singles"]))
-
-
-def _read_counts(raw: Mapping[str, Any]) -> ColumnCounts:
-    known, longest, first, head, last, tail = raw["runs"]
-    number = raw["kind"] == "number"
-    moments = raw["moments"]
-    return ColumnCounts(
-        raw["kind"],
-        int(raw["rows"]),
-        int(raw["missing"]),
-        np.array(raw["cells"], np.int64),
-        raw["levels"],
-        _read_sparse(raw["fine"], FINE_CELLS if number else 0),
-        _read_sparse(raw["sizes"], SIZE_CELLS if number else 0),
-        int(raw["foreign"]),
-        int(raw["unseen"]),
-        raw["forms"],
-        Moments(moments[0], read_units(moments[1]), read_units(moments[2]), moments[3], moments[4])
-        if moments
-        else Moments(),
-        Runs(known, longest, float(first), head, float(last), tail),
-    )
-
-
-def _slim(part: WindowCounts) -> WindowCounts:
-    """What is kept of a batch of the reference: what it is compared by."""
-
-    def less(counts: ColumnCounts | None) -> ColumnCounts | None:
-        if counts is None:
-            return None
-        return ColumnCounts(counts.kind, counts.rows, counts.missing, counts.cells, counts.levels)
-
-    columns = {name: less(counts) or counts for name, counts in part.columns.items()}
-    return WindowCounts(columns, less(part.prediction), less(part.label), part.segments, rows=part.rows)
+    return ColumnProfile(gauge, read_counts(raw), int(raw["singles"]))
 
 
 def _plain_part(part: WindowCounts) -> dict[str, Any]:
@@ -578,7 +384,7 @@ def _plain_part(part: WindowCounts) -> dict[str, Any]:
         "columns": {name: plain(counts) for name, counts in part.columns.items()},
         "prediction": plain(part.prediction),
         "label": plain(part.label),
-        "segments": _plain_segments(part.segments),
+        "segments": write_segments(part.segments),
     }
 
 
@@ -591,44 +397,6 @@ def _read_part(raw: Mapping[str, Any]) -> WindowCounts:
         {name: read(counts) for name, counts in raw["columns"].items()},
         read(raw["prediction"]) if raw["prediction"] else None,
         read(raw["label"]) if raw["label"] else None,
-        _read_segments(raw["segments"]),
+        read_segments(raw["segments"]),
         rows=int(raw["rows"]),
     )
-
-
-def _plain_sparse(cells: Counts) -> list[list[int]]:
-    filled = np.flatnonzero(cells)
-    return [filled.tolist(), cells[filled].tolist()]
-
-
-def _read_sparse(raw: Any, cells: int) -> Counts:
-    made = np.zeros(cells, np.int64)
-    made[raw[0]] = raw[1]
-    return made
-
-
-def _plain_segments(segments: SegmentCells) -> dict[str, Any]:
-    return {
-        column: {level: {name: cells.tolist() for name, cells in of.items()} for level, of in levels.items()}
-        for column, levels in segments.items()
-    }
-
-
-def _read_segments(raw: Mapping[str, Any]) -> SegmentCells:
-    return {
-        column: {level: {name: np.array(cells, np.int64) for name, cells in of.items()} for level, of in levels.items()}
-        for column, levels in raw.items()
-    }
-
-
-def _plain_sketch(sketch: RowSketch) -> dict[str, Any]:
-    hashes = base64.b64encode(sketch.hashes.astype("<u8").tobytes()).decode()
-    repeated = np.flatnonzero(sketch.counts > 1)
-    return {"hashes": hashes, "repeated": [repeated.tolist(), sketch.counts[repeated].tolist()]}
-
-
-def _read_sketch(raw: Mapping[str, Any]) -> RowSketch:
-    hashes = np.frombuffer(base64.b64decode(raw["hashes"]), "<u8").astype(np.uint64)
-    counts = np.ones(len(hashes), np.int64)
-    counts[raw["repeated"][0]] = raw["repeated"][1]
-    return RowSketch(hashes, counts)

@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.config import Project
-from tasks.monitoring.profile import PHASES, Profile, ReferenceRows, build_profile
+from tasks.monitoring.profile import PHASES, Profile
+from tasks.monitoring.profiling import ReferenceRows, build_profile
 from tasks.monitoring.sample import priorities
 from tasks.results import Split, TrainingFrame
 from tasks.stats.metrics import TaskType

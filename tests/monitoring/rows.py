@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.monitoring.profile import Profile, ReferenceRows, WindowCounts, build_profile, count_window
+from tasks.monitoring.profile import Profile, WindowCounts, count_window
+from tasks.monitoring.profiling import ReferenceRows, build_profile
 
 
 def draw(random: np.random.Generator, rows: int) -> pd.DataFrame:
