@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from pydantic import ValidationError
 
-from tasks.config import json_schema, load_project
+from tasks.config import Project, json_schema, load_project
+from tasks.config.monitoring import Monitor
 from tasks.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,3 +110,28 @@ def test_the_schema_describes_every_key() -> None:
         if "$ref" not in field and "description" not in field
     ]
     assert undescribed == []
+
+
+def test_the_sections_that_the_readme_shows_are_read() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"test_loading\.py reads it -->\n```yaml\n(.*?)^```", text, re.M | re.S)
+    merged: dict[str, Any] = {"name": "shop", "data": {"source": "x.csv", "target": "y", "id": "key"}}
+    for section in shown:
+        for key, value in yaml.safe_load(section).items():
+            merged[key] = {**merged.get(key, {}), **value}
+    project = Project.model_validate(merged)
+    assert (project.monitor.persistence, project.monitor.segments) == ("1 of 1", ("origin",))
+    assert project.data.labels is not None and len(shown) == 2
+
+
+@pytest.mark.parametrize("asked", ["2 per quarter", "5% of windows", "0.5 per year"])
+def test_budgets_that_are_read(asked: str) -> None:
+    assert Monitor.model_validate({"false_alarms": asked}).false_alarms == asked.removesuffix(" of windows")
+
+
+@pytest.mark.parametrize(
+    "section", [{"false_alarms": "often"}, {"false_alarms": "90%"}, {"persistence": "3 of 2"}, {"persistence": True}]
+)
+def test_budgets_that_are_refused(section: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="is expected"):
+        Monitor.model_validate(section)
