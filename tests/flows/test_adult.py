@@ -128,7 +128,7 @@ def test_an_explanation_tells_what_the_group_adds(place: Path, turns: Mapping[st
 
 
 def test_the_settings_that_the_readme_shows_are_settings() -> None:
-    (block,) = re.findall(r"reads it -->\n```yaml\n(.*?)^```", README, re.M | re.S)
+    (block,) = re.findall(r"test_adult\.py reads it -->\n```yaml\n(.*?)^```", README, re.M | re.S)
     shown = yaml.safe_load(block)
     spec = load_project(ROOT / "configs" / "adult.yaml").spec
     raw = json.loads(spec.model_dump_json())
