@@ -33,7 +33,7 @@ from tasks.training.model import fit_model
 from tasks.training.search import search_candidates
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = Path("/work/shared/data")
+SHARED = Path("shared/data")
 CHUNK = 65_536
 REFERENCE_ROWS = 5_000
 Array = np.ndarray

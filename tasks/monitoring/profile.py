@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -293,28 +293,22 @@ def measure_pairs(pairs: Mapping[str, Cells]) -> dict[str, float]:
     return {name: measure_distance(cells) for name, cells in pairs.items() if min(cells.rows)}
 
 
-def count_window(profile: Profile, parts: Iterable[pd.DataFrame]) -> WindowCounts:
-    """The counts of a whole window by its features alone, one part in memory at a time."""
-    total = profile.nothing()
-    for frame in parts:
-        total = total.then(profile.count(frame))
-    return total
-
-
 def pair_counts(
     reference: ColumnProfile, window: ColumnCounts, within: bool = False, instead: ColumnCounts | None = None
 ) -> Cells:
     """Rows per cell of both sides, missing last; `within` and `instead` as in `Profile.pair`. Values of a category are
     told apart by their name where all have few enough, chosen by both sides together: by the reference alone, the
     others would be too rare there by selection."""
-    counts, none = reference.counts, empty_counts(reference.gauge)
-    less, more = window if within else none, instead or none
-    missing = counts.missing - less.missing + more.missing
-    if counts.kind == "number" or counts.levels is None or window.levels is None or more.levels is None:
-        a, b = counts.cells - less.cells + more.cells, window.cells
-    else:
-        left = {k: v - (less.levels or {}).get(k, 0) for k, v in counts.levels.items()}
-        for level, rows in more.levels.items():
+    counts, a, b = reference.counts, reference.counts.cells, window.cells
+    missing = counts.missing
+    if within:
+        a, missing = a - window.cells, missing - window.missing
+    if instead is not None:
+        a, missing = a + instead.cells, missing + instead.missing
+    others = {} if instead is None else instead.levels
+    if counts.kind == "category" and not (counts.levels is None or window.levels is None or others is None):
+        left = {k: v - window.levels.get(k, 0) if within else v for k, v in counts.levels.items()}
+        for level, rows in others.items():
             left[level] = left.get(level, 0) + rows
         a, b = pool_levels(left, window.levels)
     return Cells(np.append(a, missing), np.append(b, window.missing), counts.kind == "number")

@@ -6,16 +6,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tasks.monitoring.sketch import mix
+
 
 def priorities(positions: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
     """A random number per row position (n,), decided by position and seed alone (the splitmix64 generator)."""
     with np.errstate(over="ignore"):
         x = positions.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         x += np.uint64(seed) * np.uint64(0xD1342543DE82EF95) + np.uint64(0x632BE59BD9B4E019)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed: NDArray[np.uint64] = x ^ (x >> np.uint64(31))
-    return mixed
+    return mix(x)
 
 
 class RowSample:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tasks.monitoring.profile import Profile, WindowCounts, count_window
+from tasks.monitoring.profile import Profile, WindowCounts
 from tasks.monitoring.profiling import ReferenceRows, build_profile
 
 
@@ -30,6 +31,14 @@ def profile_of(frame: pd.DataFrame, **changes: Any) -> Profile:
     """The profile of rows whose columns are all features."""
     batches = {k: changes.pop(k) for k in ("batch", "batches") if k in changes}
     return build_profile(ReferenceRows(frame, tuple(frame), **batches), **changes)
+
+
+def count_window(profile: Profile, parts: Iterable[pd.DataFrame]) -> WindowCounts:
+    """The counts of a whole window by its features alone, one part in memory at a time."""
+    total = profile.nothing()
+    for frame in parts:
+        total = total.then(profile.count(frame))
+    return total
 
 
 def compare(reference: pd.DataFrame, window: pd.DataFrame, **changes: Any) -> tuple[Profile, WindowCounts]:

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from tasks.errors import DataError
 from tasks.monitoring.counts import MAX_LEVELS, Runs, count_column, cut_gauge, read_quantiles
-from tasks.monitoring.profile import Profile, count_window
+from tasks.monitoring.profile import Profile
 from tasks.monitoring.profiling import ReferenceRows, build_profile
 from tasks.monitoring.sample import RowSample, SpreadSample
 from tasks.stats.divergence import measure_distance
 from tasks.stats.moments import Moments, read_units, write_units
+from tests.monitoring.rows import count_window
 
 
 def make_rows(rows: int, seed: int = 0) -> pd.DataFrame:
