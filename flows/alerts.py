@@ -14,8 +14,8 @@ from typing import Any
 from flows.changes import Change, find_changes, read_change
 from flows.engine.events import Happening, send_events
 from flows.engine.notices import Address, Tone, read_addresses, send_notice
+from flows.keys import digest
 from flows.message import describe_changes
-from flows.plan import digest
 from flows.workspace import Workspace
 from tasks.config import LoadedProject
 from tasks.data.source import Batch

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from flows.plan import aliases_follow, digest
+from flows.keys import digest
+from flows.plan import aliases_follow
 from flows.publication import publish
 from flows.workspace import Workspace
 from tasks.ledger import Head

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from flows.plan import digest
+from flows.keys import digest
 from tasks.data.source import Batch
 from tasks.ledger import Entry, Ledger
 

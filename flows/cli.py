@@ -154,6 +154,21 @@ def _answer(options: argparse.Namespace) -> int:
     return int(answer.exit_code)
 
 
+def _replay(options: argparse.Namespace) -> int:
+    _prepare(options.project)
+    from flows.walk import note_asked, plan_replay
+
+    given = (options.project, options.begin, options.end, options.policies.split(","), options.overrides)
+    note_asked(plan_replay(*given))  # what cannot be is said before anything is written
+    _show_progress()
+    from flows.replay import replay
+    from flows.replayed import describe_replay
+
+    replay(*given)
+    _print_report(describe_replay(plan_replay(*given)))
+    return 0
+
+
 def _schema(options: argparse.Namespace) -> int:
     from tasks.config import json_schema
 
@@ -219,6 +234,7 @@ ACTS: dict[str, Callable[[argparse.Namespace], int]] = {
     "step": _step,
     "decide": _decide,
     "answer": _answer,
+    "replay": _replay,
     "schema": _schema,
     "ui": _ui,
     "up": _up,

@@ -9,7 +9,8 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from flows.answer import INDENT, WIDTH, label_text
-from flows.plan import find_twin, verdict_key
+from flows.keys import verdict_key
+from flows.plan import find_twin
 from tasks.ledger import Entry
 
 DONE = {

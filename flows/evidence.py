@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.plan import Cut, count_labelled, limits_asked, specification, validate_key
+from flows.cut import Cut, count_labelled
+from flows.keys import limits_asked, specification, validate_key
 from flows.provenance import describe_environment
 from flows.workspace import Workspace
 from tasks.registry import DatasetRecord, StoredFiles, TrainingRecord, list_columns, list_params
@@ -46,6 +47,7 @@ def make_payload(
     *,
     refused: tuple[str, ...],
     seconds: float,
+    cpu: float,
     seen: Mapping[str, Any],
     refit: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
@@ -91,6 +93,7 @@ def make_payload(
         "checks": {b.key: validate_key(workspace.project, b, labels=True) for b in cut.batches},
         "environment": describe_environment(workspace.project.root),
         "seconds": seconds,
+        "cpu_seconds": cpu,
     }
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from flows.answer import Answer, label_line, show_plain
 from flows.champion import Served, load_served
 from flows.find_row import Quarantined, ScoredRow, find_raw_row, find_row
-from flows.plan import score_key
+from flows.keys import score_key
 from flows.workspace import Workspace, look_in
 from tasks.evaluation.contributions import Contributions, sample_orders, sum_parts
 from tasks.registry import open_registry, read_artifact

@@ -83,6 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
             if name != "train":
                 step.add_argument("--batch", metavar="KEY", help="this batch only, such as 2013-04")
             step.set_defaults(act="step")
+    _add_replay(commands)
     _add_decisions(commands)
     _add_answers(commands)
     schema = commands.add_parser("schema", help="print the JSON Schema of a project file, for editors")
@@ -98,6 +99,22 @@ def make_parser() -> argparse.ArgumentParser:
             page.add_argument("--port", type=int, default=None, help="default 4200, or a free one")
         page.set_defaults(act=name)
     return parser
+
+
+def _add_replay(commands: Any) -> None:
+    """The loop over the past."""
+    text = "live through the past under several policies of retraining, and compare them on a page"
+    past = commands.add_parser("replay", help=text, description=text[0].upper() + text[1:] + ".")
+    past.add_argument("project", help="a name (flights for configs/flights.yaml) or a path to a project file")
+    past.add_argument("--from", dest="begin", default=None, metavar="BATCH",
+                      help="the first batch to live through, such as 2013-04 (default: the second)")  # fmt: skip
+    past.add_argument("--to", dest="end", default=None, metavar="BATCH",
+                      help="the last batch to live through (default: the newest complete one)")  # fmt: skip
+    past.add_argument("--policy", dest="policies", default="never,monthly,on-health", metavar="NAMES",
+                      help="never, weekly, monthly, quarterly, on-health, own (as the project file says)")  # fmt: skip
+    past.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+                      help="change a key of the project file, such as train.search.trials=5")  # fmt: skip
+    past.set_defaults(act="replay")
 
 
 def _add_decisions(commands: Any) -> None:

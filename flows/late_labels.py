@@ -8,7 +8,8 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from flows.answer import show_plain
-from flows.plan import DELIVERIES, labels_key
+from flows.keys import labels_key
+from flows.plan import DELIVERIES
 from flows.workspace import Workspace
 from tasks.data.labels import count_deliveries
 from tasks.results import LabelDeliveries

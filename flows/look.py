@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from flows.champion import Served, find_evidence, find_opponent, find_unseen_rows, load_served, withdraw_unfair
+from flows.cut import count_labelled
 from flows.evidence import describe_evidence
-from flows.plan import count_labelled, digest, limits_asked
+from flows.keys import digest, limits_asked
 from flows.show import show_verdict
 from flows.train import load_accepted_rows, make_cut, record_checks
 from flows.workspace import Workspace

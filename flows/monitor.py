@@ -13,8 +13,9 @@ import pandas as pd
 from flows.alerts import announce_changes
 from flows.champion import find_evidence, find_training, version_of
 from flows.engine.launch import flow
+from flows.keys import monitor_key
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
-from flows.plan import monitor_key, to_walk
+from flows.plan import to_walk
 from flows.show import show_window
 from flows.validate import check_batches, result_of
 from flows.workspace import Workspace, open_workspace
@@ -84,6 +85,7 @@ def _monitor(workspace: Workspace, batch: Batch, checked: Entry, scored: Entry |
         features=tuple(trained["features"]) if trained else (),
         threshold=trained["threshold"] if trained else None,
         learned=trained is not None and batch.key in trained["batches"],
+        picture=spec.monitor.pictures,
         importance={name: value or 0.0 for name, value in (evidence.get("importance") or {}).items()},
         history=_history(workspace, batch, version),
         start=batch.start,
@@ -192,6 +194,9 @@ def _payload(workspace: Workspace, window: Window) -> dict[str, Any]:
         "effects": dict(window.effects),
         "skew": dict(window.skew),
         "estimated": {m.name: m.value for m in window.estimated},
+        "estimated_interval": {m.name: [m.low, m.high] for m in window.estimated},
+        "doubt": window.doubt,
+        "harmful": window.harmful,
         "delays": [list(point) for point in window.delays],
         "trace": dict(window.trace),
         "faults": list(window.faults),

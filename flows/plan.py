@@ -5,22 +5,31 @@ No flow runs for this, and no vendor is imported: it is also how `up to date` is
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
+from flows.cut import count_labelled, cut_all, first_cut, narrow_cut
+from flows.keys import (
+    labels_key,
+    monitor_key,
+    refit_key,
+    score_key,
+    specification,
+    training_key,
+    validate_key,
+)
+from flows.policy import decide_retraining, find_asked, is_told
 from tasks.config import LoadedProject
 from tasks.data.label_index import LabelIndex
-from tasks.data.snapshot import snapshot_key
 from tasks.data.source import Batch
 from tasks.errors import ConfigError
 from tasks.ledger import Entry, Ledger
 from tasks.table import microseconds
 
-Action = Literal["labels", "validate", "train", "release", "look", "score", "monitor"]
+Action = Literal["labels", "validate", "train", "release", "look", "score", "monitor", "retrain"]
+ASKED = "asked"  # the subject of a training that the policy asks for
 DELIVERIES = "deliveries"  # what the entry of labels that came apart from the rows is about
 SETTLED = ("leaks", "robust", "sound", "speed", "size")  # gates on which new labels have no bearing
 LOOK_GROWTH = 0.5  # a held challenger is looked at again when the rows to judge by have grown by this share
@@ -28,21 +37,12 @@ LOOK_GROWTH = 0.5  # a held challenger is looked at again when the rows to judge
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a turn: due or not, and why. `subject` is a batch's key, or the version or `challenger`."""
+    """One step of a turn: due or not, and why. `subject` is a batch's key, a version, `challenger` or `policy`."""
 
     action: Action
     subject: str
     due: bool
     why: str
-
-
-@dataclass(frozen=True)
-class Cut:
-    """What a training looks at: batches, and the moment as of which labels are known."""
-
-    batches: tuple[Batch, ...]
-    as_of: datetime | None
-    before: str | None = None  # the batch that is left for scoring
 
 
 @dataclass(frozen=True)
@@ -99,18 +99,9 @@ def plan_turn(
     walked = to_walk(ledger, project.name, visible)
     for batch in walked:
         steps.extend(_plan_batch(project, ledger, batch, as_of, champion is not None))
+    if champion is not None and not any(s.due for s in steps):  # else it would be decided on less than is there
+        steps.extend(_plan_retraining(project, ledger, visible, as_of, proposed))
     return Plan(as_of, visible, tuple(steps), tuple(waiting))
-
-
-def first_cut(visible: tuple[Batch, ...], as_of: datetime) -> Cut:
-    """With no champion yet: all batches but the newest, as of its start; the only one where there is no other."""
-    if len(visible) == 1:
-        return Cut(visible, as_of if visible[0].end else None)
-    *earlier, newest = visible
-    if newest.start is None:
-        return Cut(tuple(earlier), None, newest.key)
-    moment = max([newest.start, *(b.end for b in earlier if b.end)])
-    return Cut(tuple(b.at(moment) for b in earlier), moment, newest.key)
 
 
 def to_walk(ledger: Ledger, name: str, visible: tuple[Batch, ...]) -> tuple[Batch, ...]:
@@ -153,15 +144,6 @@ def pending_release(ledger: Ledger, name: str) -> Entry | None:
     return None if decided else newest
 
 
-def count_labelled(cut: Cut, delay: timedelta) -> dict[str, int]:
-    """Per batch the labels that it holds, 0 where not all of them were known as of the cut's moment. Of labels that
-    come apart from the rows those are counted that were known then."""
-    known = {
-        b.key for b in cut.batches if cut.as_of is None or b.labels is not None or b.labels_complete(cut.as_of, delay)
-    }
-    return {b.key: b.labelled if b.key in known else 0 for b in cut.batches}
-
-
 def proposed_version(ledger: Ledger, name: str) -> int | None:
     """The version that waits for a person's approval."""
     challenger = ledger.standing(name).challenger
@@ -182,73 +164,9 @@ def aliases_follow(ledger: Ledger, name: str) -> bool:
     return decided is None or (moved is not None and moved.seq > decided.seq)
 
 
-def validate_key(project: LoadedProject, batch: Batch, labels: bool = False) -> str:
-    """The key of a batch's check: its rows, the contract, and whether labels are judged too, as for training."""
-    path = project.contract_path
-    text = path.read_text(encoding="utf-8") if path is not None and path.is_file() else ""
-    rows = batch.content if labels else batch.inputs
-    people = (project.spec.data.personal, project.spec.data.not_personal)
-    return digest("validate", batch.key, rows, text, project.spec.contract.max_quarantine, labels, people)
-
-
-def training_key(project: LoadedProject, cut: Cut) -> str:
-    """The key of a training: its rows, the contract that chose them, and the sections that it reads."""
-    validated = [validate_key(project, b, labels=True) for b in cut.batches]
-    return digest("train", snapshot_key(cut.batches, cut.as_of), validated, specification(project))
-
-
 def find_twin(trained: Mapping[str, Any]) -> int | None:
     """The version that a training fitted again after it had passed at a look, by the payload; None for any other."""
     return (trained.get("refit") or {}).get("twin")
-
-
-def refit_key(look: Entry) -> str:
-    """The key of the training that fits a version again after it passed at a look."""
-    return digest(look.key, "refit")
-
-
-def labels_key(labels: LabelIndex, as_of: datetime) -> str:
-    """The key of what was said about labels until a moment."""
-    return digest("labels", labels.content, labels.words_until(microseconds(as_of)))
-
-
-def score_key(batch: Batch) -> str:
-    """The key of a batch's scoring: what a model sees of it. A batch is scored once, by the champion of its turn."""
-    return digest("score", batch.key, batch.inputs)
-
-
-def verdict_key(evidence: Entry, changed: bool = False) -> str:
-    """The key of the decision that follows a verdict; `changed`: of the one after the champion had changed."""
-    key = digest("verdict", evidence.key)
-    return digest(key, "changed") if changed else key
-
-
-def monitor_key(project: LoadedProject, batch: Batch, as_of: datetime) -> str:
-    """The key of a window: its rows with their labels, and whether all of these are known.
-
-    Of labels that come apart from the rows the batch's content holds those that are known at the moment.
-    """
-    batch = batch.at(as_of)
-    complete = batch.labels is not None or batch.labels_complete(as_of, project.spec.data.label_delay)
-    return digest("monitor", batch.key, batch.content, complete)
-
-
-def specification(project: LoadedProject) -> str:
-    """Digest of the sections that decide what a training makes, and what becomes of it."""
-    spec = project.spec
-    data = spec.data.model_dump_json(exclude={"source", "labels", "personal", "not_personal"})
-    train = spec.train.model_dump_json(exclude={"plots"})
-    return digest(data, spec.split.model_dump_json(), train, spec.gates.model_dump_json())
-
-
-def limits_asked(project: LoadedProject) -> str:
-    """Digest of what a verdict is held to."""
-    return digest(project.spec.gates.model_dump_json(), project.spec.data.protected)
-
-
-def digest(*parts: object) -> str:
-    """A short hash of plain values."""
-    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:24]
 
 
 def _plan_labels(project: LoadedProject, ledger: Ledger, labels: LabelIndex, as_of: datetime) -> Sequence[Step]:
@@ -276,14 +194,14 @@ def _plan_training(
     newest = ledger.latest(project.name, step="train")
     if has_champion:
         if newest is not None and newest.payload.get("specification") != specification(project):
-            timed = any(b.end is not None for b in visible)
-            same = ledger.find(project.name, "train", training_key(project, Cut(visible, as_of if timed else None)))
+            same = ledger.find(project.name, "train", training_key(project, cut_all(project, ledger, visible, as_of)))
             if same is not None:  # the file was changed back
                 why = f"version {same.subject} was made of these rows by these settings, and decided about"
                 return Step("train", "challenger", False, why)
             return Step("train", "challenger", True, "the project file changed what is trained since the last training")
         return Step("train", "challenger", False, "there is a champion, and the project file asks for the same model")
-    done = ledger.find(project.name, "train", training_key(project, first_cut(visible, as_of)))
+    cut = narrow_cut(project, ledger, first_cut(visible, as_of))
+    done = ledger.find(project.name, "train", training_key(project, cut))
     if done is None:
         return Step("train", "challenger", True, "no champion yet")
     return Step("train", "challenger", False, f"version {done.subject} of the same rows ended {done.outcome}")
@@ -314,7 +232,7 @@ def _plan_look(project: LoadedProject, ledger: Ledger, visible: tuple[Batch, ...
     share = project.spec.split.test if project.spec.split_how != "time" else 1.0
     compared = evidence["comparison"] or {}
     before = compared.get("rows") or evidence["judged"]
-    now = count_labelled(Cut(visible, as_of), project.spec.data.label_delay)
+    now = count_labelled(cut_all(project, ledger, visible, as_of), project.spec.data.label_delay)
     refused = {key for key, e in ledger.by_subject(name, "validate").items() if e.outcome == "refused"}
     new = (
         sum(max(0, rows - evidence["labelled"].get(key, 0)) for key, rows in now.items() if key not in refused) * share
@@ -330,6 +248,21 @@ def _plan_look(project: LoadedProject, ledger: Ledger, visible: tuple[Batch, ...
             f"held, and about {new:,.0f} new labelled rows came: look {look} of {evidence['looks']}",
         ),
     )
+
+
+def _plan_retraining(
+    project: LoadedProject, ledger: Ledger, visible: tuple[Batch, ...], as_of: datetime, awaiting: int | None
+) -> Sequence[Step]:
+    """What the policy decides once nothing else is left to do, and the training that it asks for."""
+    asked = find_asked(ledger, project.name, as_of)
+    if asked is not None:
+        return (Step("train", ASKED, True, asked.reason),)
+    made = decide_retraining(project, ledger, visible, as_of, awaiting)
+    if made is None:
+        return ()
+    decision, _ = made
+    told = is_told(project, ledger, decision, as_of)
+    return (Step("retrain", "policy", not told, f"{decision.outcome}: {decision.sentence}"),)
 
 
 def _plan_batch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.plan import Cut
+from flows.cut import Cut
 from tasks.config import LoadedProject, Project, TaskType
 from tasks.contract.suite import load_contract
 from tasks.data.snapshot import check_columns

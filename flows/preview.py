@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flows.alerts import is_silent
+from flows.cut import first_cut
 from flows.engine.notices import read_addresses
 from flows.moment import next_moment, parse_moment
-from flows.plan import Plan, Step, first_cut, plan_turn
+from flows.plan import Plan, Step, plan_turn
 from flows.precheck import check_settings, check_training
 from flows.workspace import ANNOUNCING, look_at_source, resolve_moment
 from tasks.config import LoadedProject, load_project

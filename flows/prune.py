@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flows.aliases import note_ledger
 from flows.answer import Answer
-from flows.plan import digest
+from flows.keys import digest
 from flows.workspace import Workspace, check_begun, open_workspace
 from tasks.config import load_project
 from tasks.errors import ConfigError

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from flows.champion import Served, find_evidence, find_forbidden, find_training, load_served, version_of
-from flows.plan import limits_asked
+from flows.keys import limits_asked
 from flows.workspace import Workspace, look_at_source
 from tasks.errors import ConfigError, InfrastructureError
 from tasks.ledger import Entry

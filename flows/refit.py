@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from flows.champion import Served, find_training, find_unseen_rows, load_served
+from flows.cut import Cut
+from flows.engine.usage import cpu_seconds
 from flows.evidence import describe_gates, describe_refit, make_payload, make_record
-from flows.plan import Cut, refit_key, specification
+from flows.keys import refit_key, specification
 from flows.recall import read_trials
 from flows.registration import recover_training, register_version, store_model, write_references
 from flows.release import settle_verdict
@@ -96,7 +98,7 @@ def _refit(workspace: Workspace, look: Entry) -> Entry:
     known = recover_training(workspace, key)
     if known is not None:
         return known
-    begun = time.monotonic()
+    begun, used = time.monotonic(), cpu_seconds()
     then = replace(workspace, as_of=look.as_of or workspace.as_of)  # of the look, also where a later turn goes on
     spec, registry = workspace.project.spec, open_registry(workspace.project.home)
     number = int(str(look.subject))
@@ -127,7 +129,7 @@ def _refit(workspace: Workspace, look: Entry) -> Entry:
         fitted_on = twin.trained["rows"] - twin.trained["judged"]
         payload = make_payload(
             then, key, cut, rows, model, verdict, soundness, evidence,
-            refused=refused, seconds=time.monotonic() - begun, seen=seen,
+            refused=refused, seconds=time.monotonic() - begun, cpu=cpu_seconds() - used, seen=seen,
             refit={**describe_refit(rows, fitted_on), "twin": number},
         )  # fmt: skip
         metrics = list_metrics(_read_evaluation(look.payload))

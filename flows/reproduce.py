@@ -18,8 +18,8 @@ from flows.answer import Answer, label_line, show_plain
 from flows.champion import find_training, version_of
 from flows.engine.artifacts import show_markdown
 from flows.engine.launch import flow
+from flows.keys import specification
 from flows.parameters import ModelNumber, ProjectName
-from flows.plan import specification
 from flows.provenance import compare_environments, describe_environment
 from flows.recall import Recording, find_batches, find_quarantines, read_recording
 from flows.refit import fit_again

@@ -9,7 +9,7 @@ from pathlib import Path
 from flows.aliases import move_aliases
 from flows.answer import Answer
 from flows.backup import FILES, ROWS, called, check_champion, describe_projects, teller, verify_rows
-from flows.plan import digest
+from flows.keys import digest
 from flows.workspace import Workspace, open_workspace
 from tasks.backup.copying import check_space, put_back, sync_folders
 from tasks.backup.manifest import Manifest, find_backup, read_manifest

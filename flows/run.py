@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from flows.alerts import announced_together
 from flows.aliases import move_aliases, note_ledger
+from flows.cut import first_cut
 from flows.engine.launch import flow
 from flows.late_labels import note_deliveries
 from flows.look import look_again
 from flows.monitor import monitor
 from flows.parameters import AsOf, Force, Overrides, ProjectName
-from flows.plan import Action, Plan, Step, first_cut, pending_release, plan_turn
+from flows.plan import ASKED, Action, Plan, Step, pending_release, plan_turn
+from flows.policy import find_asked
 from flows.refit import settle_evidence
+from flows.retraining import record_decision, record_failure
 from flows.score import score
 from flows.show import show_turn
 from flows.summary import TurnReport, last_seq, summarise
 from flows.train import train
 from flows.validate import validate
 from flows.workspace import Workspace, open_workspace
-from tasks.errors import InfrastructureError
+from tasks.errors import DataError, InfrastructureError
 from tasks.stage import crash_point
 
 
@@ -81,6 +84,10 @@ def _perform(workspace: Workspace, step: Step, project: str, overrides: list[str
             settle_evidence(workspace, pending)
         else:
             move_aliases(workspace)
+    elif step.action == "retrain":
+        record_decision(workspace)
+    elif step.action == "train" and step.subject == ASKED:
+        _train_as_asked(workspace, project, overrides)
     elif step.action == "look":
         settle_evidence(workspace, look_again(workspace, int(step.subject)))
     elif step.action == "train":
@@ -92,3 +99,14 @@ def _perform(workspace: Workspace, step: Step, project: str, overrides: list[str
     else:
         flow = {"validate": validate, "score": score, "monitor": monitor}[step.action]
         flow(project, moment, batch=step.subject, overrides=overrides, force=force)
+
+
+def _train_as_asked(workspace: Workspace, project: str, overrides: list[str]) -> None:
+    """The training that the policy asks for. Rows that cannot be used cost the turn nothing: it has scored by now."""
+    asked = find_asked(workspace.ledger, workspace.project.name, workspace.as_of)
+    try:
+        train(project, workspace.as_of.isoformat(), overrides=overrides)
+    except DataError as error:
+        if asked is None:
+            raise
+        record_failure(workspace, asked, error)

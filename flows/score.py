@@ -6,8 +6,9 @@ import logging
 
 from flows.champion import Served, load_champion
 from flows.engine.launch import current_run_id, flow
+from flows.keys import score_key
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
-from flows.plan import score_key, to_walk
+from flows.plan import to_walk
 from flows.validate import check_batches, quarantined_rows
 from flows.workspace import Workspace, open_workspace
 from tasks.data.source import Batch, table_of

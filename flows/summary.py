@@ -17,7 +17,7 @@ MOST_NAMED = 3  # windows that were not well, beside the newest
 TOO_GOOD = 0.99  # ROC AUC on test rows
 _LONGEST_KEY = 40  # of a batch, whose file may have any name
 _LONGEST_COLUMN = 24
-BAD = {"reject", "refused", "degraded", "broken"}
+BAD = {"reject", "refused", "degraded", "broken", "failed"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ def describe(
     lines += _delivered(by_step.get("labels", []))
     lines += _checked(by_step.get("validate", []))
     lines += _looked(by_step.get("look", []))
+    lines += _asked(by_step.get("retrain", []))
     lines += _trained(by_step.get("train", []))
     lines += _released(project, by_step.get("release", []), by_step.get("alias", []))
     lines += _scored(by_step.get("score", []))
@@ -79,7 +80,7 @@ def describe(
     looks = _where(project, by_step)
     lines = [*said[: MOST_LINES - min(len(looks), 3)], *looks][:MOST_LINES]
     newest_windows = {e.subject: e.outcome for e in by_step.get("monitor", [])}
-    bad = [e for e in entries if e.outcome in BAD and e.step in ("validate", "release")]
+    bad = [e for e in entries if e.outcome in BAD and e.step in ("validate", "release", "retrain")]
     bad_windows = [o for o in newest_windows.values() if o in BAD]
     code = 1 if bad or bad_windows else 0
     outcome = "done" if code == 0 else (bad[0].outcome if bad else bad_windows[0])
@@ -118,6 +119,19 @@ def _personal(project: LoadedProject, entries: list[Entry]) -> list[str]:
         f"{name} and {len(found) - 1} more look like personal data" if len(found) > 1 else f"{name} looks like {looks}"
     )
     return [_line("personal", f"{what}: data.exclude, .personal or .not_personal")]
+
+
+def _asked(entries: list[Entry]) -> list[str]:
+    """What the policy decided where something asked for a challenger."""
+    said = {"retrain": "decided: {}", "wait": "not now: {}", "failed": "failed: {}"}
+    return [_line("retrain", said[e.outcome].format(_short(e.reason))) for e in entries[-2:] if e.outcome in said]
+
+
+def _short(reason: str) -> str:
+    """The first clauses of a sentence that quotes a window's whole one, which stands below."""
+    head, but, bound = reason.partition(", but ")
+    first, *_, last = head.split("; ")
+    return f"{first}{but}{bound.split(': ')[0]}" if but else f"{first}; {last}"
 
 
 def _trained(entries: list[Entry]) -> list[str]:

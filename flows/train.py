@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.champion import Served, find_opponent, find_unseen_rows, withdraw_unfair
+from flows.cut import Cut, narrow_cut
 from flows.engine.launch import flow
+from flows.engine.usage import cpu_seconds
 from flows.evidence import describe_evidence, describe_refit, make_payload, make_record
+from flows.keys import digest, training_key, validate_key
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
-from flows.plan import Cut, digest, training_key, validate_key
+from flows.policy import find_asked
 from flows.precheck import check_kind, check_training
 from flows.registration import check_numbering, recover_training, register_version, store_model, write_references
 from flows.release import settle_verdict
@@ -86,7 +89,8 @@ def make_cut(workspace: Workspace, before: str | None) -> Cut:
         left = f" before batch {before}" if before else ""
         raise DataError(f"{name}: no batch is complete as of {moment}{left}; expected one at least to train on.")
     timed = any(b.end is not None for b in batches)
-    return Cut(batches, workspace.as_of if timed else None, before)
+    cut = Cut(batches, workspace.as_of if timed else None, before)
+    return narrow_cut(workspace.project, workspace.ledger, cut)
 
 
 def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
@@ -96,7 +100,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
     if known is not None:
         return known
     check_numbering(workspace)
-    begun = time.monotonic()
+    begun, used = time.monotonic(), cpu_seconds()
     rows, refused, checked = load_accepted_rows(workspace, cut)
     check_kind(spec, rows.task)  # where a contract took rows out, only now it is sure
     split = split_rows(rows, project)
@@ -145,10 +149,11 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
             "compared_with": reigning.version.version if reigning else None,
             "look": 1 if champion else 0,
             "looks": rule.looks,
+            "trigger": _find_trigger(workspace),
         }
         payload = make_payload(
             workspace, key, cut, rows, model, verdict, soundness, evidence,
-            refused=refused, seconds=time.monotonic() - begun, seen=seen,
+            refused=refused, seconds=time.monotonic() - begun, cpu=cpu_seconds() - used, seen=seen,
             refit=describe_refit(rows, len(rows.target) - len(split.test)) if refit else None,
         )  # fmt: skip
         parts = {"train": len(split.fit), "calibration": len(split.calibration), "test": len(split.test)}
@@ -202,6 +207,12 @@ def _unseen(
         return find_unseen_rows(workspace, champion, rows)[np.asarray(split.test)], state
     except DataError as error:
         return None, f"unreadable: {error}"
+
+
+def _find_trigger(workspace: Workspace) -> str | None:
+    """What the policy asked for this training for; None where it did not."""
+    asked = find_asked(workspace.ledger, workspace.project.name, workspace.as_of)
+    return None if asked is None else str(asked.payload["trigger"])
 
 
 def _all_refused(name: str, results: Mapping[str, Entry | ContractResult]) -> str:

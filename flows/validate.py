@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.engine.launch import flow
+from flows.keys import validate_key
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
-from flows.plan import validate_key
 from flows.show import show_check
 from flows.workspace import Workspace, open_workspace
 from tasks.contract.check import check_contract

@@ -513,6 +513,8 @@ class Window:
     promise: str = ""  # what is promised of false alarms
     realised: str = ""  # alarms so far, beside the budget
     estimated: tuple[MetricValue, ...] = ()  # without labels
+    doubt: str = ""  # why labels do not speak of its health; empty where they do
+    harmful: bool = False  # a drift that stands, without labels, and an estimate that lies below what was promised
     trust: str = ""  # how far earlier estimates were off
     delays: tuple[tuple[int, int, float], ...] = ()  # days, rows that are that old, share of them with a label by then
     skew: Mapping[str, str] = field(default_factory=dict)  # column -> what scoring saw and training did not

@@ -21,6 +21,7 @@ ROOMS = {
     "ledger",
     "scoring",
     "monitoring",
+    "retraining",
     "reports",
     "backup",
 }

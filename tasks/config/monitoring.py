@@ -66,6 +66,8 @@ class Monitor(Section):
     The largest parts are watched."""
     alert_on: tuple[Change, ...] = ("broken", "degraded", "drifting", "recovered")
     """Which changes of health are sent to the addresses in the environment variable TRUEUP_ALERTS."""
+    pictures: bool = True
+    """Draw Evidently's report of each window. What is decided does not need it."""
     sample_rows: Annotated[int, Field(ge=200, le=100_000)] = 5_000
     """Rows that Evidently's pictures are drawn from, of the reference and of the window each."""
     max_categories: Annotated[int, Field(ge=5, le=200)] = 30

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from tasks.config.gates import Gates
 from tasks.config.labels import Labels
 from tasks.config.monitoring import Monitor
+from tasks.config.retraining import Retrain
 from tasks.config.values import Columns, Section, Share, Slug, Span
 
 TaskType = Literal["binary", "multiclass", "regression"]
@@ -237,6 +238,7 @@ class Project(Section):
     promotion: Literal["auto", "manual"] = "auto"
     """`manual` makes a passed challenger wait until a person approves it."""
     monitor: Monitor = Monitor()
+    retrain: Retrain = Retrain()
 
     @model_validator(mode="before")
     @classmethod

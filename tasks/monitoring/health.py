@@ -29,7 +29,8 @@ class Health:
     """A state, its cause and what to do.
 
     `cause`: what an alert is told apart by. `drifted`: the columns that moved, by what their move may do to the
-    model. `alarm`: this is news, and no drift that goes on.
+    model. `alarm`: this is news, and no drift that goes on. `harmful`: the drift stands, no labels speak yet, and the
+    estimated performance lies below what was promised.
     """
 
     state: HealthState
@@ -38,6 +39,7 @@ class Health:
     cause: str = ""
     alarm: bool = False
     drifted: tuple[str, ...] = ()
+    harmful: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,10 @@ def _judge_drift(found: Findings, drift: Drift, drifted: tuple[str, ...], worth:
         moved = _describe_moved(drift, drifted)
         clauses.append(f"since {drift.since}: {moved}" if drift.signal == "continues" else moved)
         cause = f"drift since {drift.since}"
+    harmful = bool(clauses) and is_harmful(found)
+    if harmful:
+        clauses.append("it seems to hurt")
+        act = "retrain"
     if minor:
         clauses.append(_join([f.clause for f in minor], "fault"))
         act, cause = "fix upstream", ", ".join(sorted(f"{f.kind} {f.column!r}" for f in minor))
@@ -124,7 +130,7 @@ def _judge_drift(found: Findings, drift: Drift, drifted: tuple[str, ...], worth:
         cause, alarm = cause or "labels", alarm or not cause
     if clauses:
         promise = f"; {describe_promise(drift)}" if drift.signal in ("alarm", "continues") else ""
-        return Health("drifting", f"{'; '.join(clauses)}; {worth}{promise}", act, cause, alarm, drifted)
+        return Health("drifting", f"{'; '.join(clauses)}; {worth}{promise}", act, cause, alarm, drifted, harmful)
     return Health("healthy", f"{worth}; {_describe_still(drift)}", "none")
 
 
@@ -169,6 +175,19 @@ def is_degraded(performance: Performance, promised: MetricValue, before: Sequenc
     return realised.low > promised.high and all(value > promised.high for value in last)
 
 
+def is_harmful(found: Findings) -> bool:
+    """Whether labels do not speak yet, and the estimated metric's interval lies wholly on the worse side of the
+    promised one."""
+    performance, estimated, promised = found.performance, found.estimated, found.promised
+    if performance is None or (performance.metrics and not performance.doubt):
+        return False
+    if estimated is None or promised is None or estimated.name != promised.name:
+        return False
+    if estimated.larger_is_better:  # a missing interval compares as False
+        return estimated.high < promised.low
+    return estimated.low > promised.high
+
+
 def _describe_moved(drift: Drift, drifted: Sequence[str]) -> str:
     """What drifted, in one clause: columns, where they sit, predictions and labels."""
     columns = drift.columns
@@ -193,9 +212,10 @@ def _describe_bias(performance: Performance | None, promised: Bias | None) -> st
     if bias is None or promised is None or not bias.differs_from(promised):
         return ""
     low, high = sorted((abs(bias.low), abs(bias.high)))
+    way, there = ("low" if value > 0 else "high" for value in (bias.value, promised.value))
     return (
-        f"predictions are too {'low' if bias.value > promised.value else 'high'} on average, by "
-        f"{show(abs(bias.value))} [{show(low)}, {show(high)}], on the test rows by {show(abs(promised.value))}"
+        f"predictions are too {way} on average, by {show(abs(bias.value))} [{show(low)}, {show(high)}], "
+        f"on the test rows too {there} by {show(abs(promised.value))}"
     )
 
 

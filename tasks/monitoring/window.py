@@ -117,7 +117,7 @@ def watch_window(
         delay = delay.add(times, frame[data.target].notna().to_numpy(), frame.pop(told))
         if profile:
             counts = counts.then(_count(profile, frame, prediction if predictions else None, table, task, classes))
-        blocks = _name_blocks(frame, data)
+        blocks = name_blocks(frame, data)
         labelled.add(frame[data.target], prediction, blocks, positions)
         estimator.add(frame, prediction, blocks, positions)
         sample.add(_beside(frame, features, names, data.target, prediction, task, classes), positions)
@@ -193,6 +193,8 @@ def watch_window(
         realised=say_realised(alarms, history.windows + 1, drift.promise.alpha) if drift and drift.promise else "",
         skew=skew,
         estimated=estimate.metrics,
+        doubt=performance.doubt if performance else "nothing was scored",
+        harmful=health.harmful,
         trust=history.trust,
         delays=delay.curve,
         effects={n: d.distance * max(importance.get(n) or 0.0, 0.0) for n, d in watched.items() if n in features},
@@ -329,7 +331,7 @@ def _name_roles(
     return named.assign(**{names.probability: number}) if task == "binary" else named
 
 
-def _name_blocks(frame: pd.DataFrame, data: Data) -> pd.Series[Any] | None:
+def name_blocks(frame: pd.DataFrame, data: Data) -> pd.Series[Any] | None:
     """The group or the local day of each row: rows of one are not independent. None where there is neither."""
     if data.group:
         return frame[data.group].astype(str)

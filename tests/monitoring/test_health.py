@@ -175,7 +175,7 @@ def test_predictions_that_are_off_on_average_are_degraded() -> None:
     found = verdict(performance=performance, promised_bias=Bias(0.01, -0.02, 0.04, 0.05), drift=moved(temp=MOVED))
     assert (found.state, found.action, found.cause) == ("degraded", "retrain", "calibration")
     assert found.sentence.startswith(
-        "predictions are too low on average, by .200 [.150, .250], on the test rows by .010; average precision"
+        "predictions are too low on average, by .200 [.150, .250], on the test rows too low by .010; average precision"
     )
     assert found.sentence.endswith("; meanwhile 1 of 2 columns drifted: 'temp' (PSI 3.57)")
     near = Bias(0.12, 0.11, 0.2, 0.1)
