@@ -85,7 +85,8 @@ def live(asked: Replay, workers: int | None = None) -> None:
             "be here."
         ) from None
     try:
-        told = [_told(asked, policy) for policy in asked.policies]
+        # `never` fits nothing, so it is soon done: begun last, it leaves no processor idle while others still train.
+        told = [_told(asked, policy) for policy in sorted(asked.policies, key=lambda policy: policy == "never")]
         unbegun = [policy for policy in asked.policies if not asked.home(policy).exists()]
         first = {**_told(asked, "never"), "policy": START, "closing": None}
         first["moments"] = first["moments"][:1]
@@ -122,9 +123,9 @@ def _copy_home(source: Path, home: Path) -> None:
 def _run_all(asked: Replay, told: Sequence[Mapping[str, Any]], workers: int) -> None:
     waiting = list(told)
     running: dict[str, subprocess.Popen[bytes]] = {}
-    counts: dict[str, int] = {}
+    counts = {one["policy"]: len(read_turns(asked.home(one["policy"]))) for one in told}
     total = sum(len(one["moments"]) for one in told)
-    began = sum(len(read_turns(asked.home(one["policy"]))) for one in told)
+    began = sum(counts.values())
     since = time.monotonic()
     try:
         while waiting or running:

@@ -86,6 +86,7 @@ def _perform(workspace: Workspace, step: Step, project: str, overrides: list[str
             move_aliases(workspace)
     elif step.action == "retrain":
         record_decision(workspace)
+        crash_point("after-retrain-decision")
     elif step.action == "train" and step.subject == ASKED:
         _train_as_asked(workspace, project, overrides)
     elif step.action == "look":

@@ -76,6 +76,7 @@ def describe(
     lines += personal
     said_so = {e.outcome for e in by_step.get("release", [])}
     lines += [_line("waiting", text) for text in waiting if "propose" not in said_so]
+    all_lines = lines
     said = [part for line in lines for part in wrap_text(line) or [line]]
     looks = _where(project, by_step)
     lines = [*said[: MOST_LINES - min(len(looks), 3)], *looks][:MOST_LINES]
@@ -84,7 +85,7 @@ def describe(
     bad_windows = [o for o in newest_windows.values() if o in BAD]
     code = 1 if bad or bad_windows else 0
     outcome = "done" if code == 0 else (bad[0].outcome if bad else bad_windows[0])
-    done = [line for line in said[1:] if line not in personal]
+    done = [line for line in all_lines[1:] if line not in personal]
     headline = "; ".join(" ".join(line.split()) for line in done[:3])
     return TurnReport(project.name, headline, outcome, code, tuple(lines))
 
@@ -100,7 +101,8 @@ def _checked(entries: list[Entry]) -> list[str]:
     if accepted:
         rows = sum(e.payload["rows"] for e in accepted.values())
         out = sum(e.payload["quarantined"] for e in accepted.values())
-        lines.append(_line("validated", f"{_keys(list(accepted))}: {rows:,} rows accepted, {out:,} in quarantine"))
+        keys = _keys(sorted(map(str, accepted)))
+        lines.append(_line("validated", f"{keys}: {rows:,} rows accepted, {out:,} in quarantine"))
     for entry in {e.subject: e for e in entries if e.outcome == "refused"}.values():
         lines.append(_line("refused", f"{_keys([entry.subject])}: {entry.reason}"))
     return lines[:4]
@@ -130,8 +132,8 @@ def _asked(entries: list[Entry]) -> list[str]:
 def _short(reason: str) -> str:
     """The first clauses of a sentence that quotes a window's whole one, which stands below."""
     head, but, bound = reason.partition(", but ")
-    first, *_, last = head.split("; ")
-    return f"{first}{but}{bound.split(': ')[0]}" if but else f"{first}; {last}"
+    parts = head.split("; ")
+    return f"{parts[0]}{but}{bound.split(': ')[0]}" if but else "; ".join(dict.fromkeys([parts[0], parts[-1]]))
 
 
 def _trained(entries: list[Entry]) -> list[str]:

@@ -170,7 +170,7 @@ def _find_bound(policy: Retrain, facts: Facts, zone: ZoneInfo) -> tuple[str, str
         then = _day(facts.trained, zone)
         return (
             "clock",
-            f"the newest training looked from {then}, which is later than this: has a clock jumped? Train once by hand to go on",
+            f"the newest training looked from {then}, later than this: has a clock jumped? Train by hand once to go on",
             None,
         )
     if facts.new_labels < policy.min_new_labels:

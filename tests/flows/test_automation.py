@@ -1,4 +1,5 @@
-"""End to end: a window that degrades sends an event, and the automation in prefect.yaml has a worker train by it."""
+"""End to end: a window that degrades outside of a turn sends an event, and the automation in prefect.yaml has a worker
+do a turn, in which the policy decides."""
 
 from __future__ import annotations
 
@@ -14,14 +15,16 @@ import yaml
 
 from flows.engine.environment import prepare_environment
 from flows.engine.server import start_server, tail
+from flows.monitor import monitor
 from flows.run import run
+from flows.score import score
 from tasks.ledger import open_ledger
 from tests.conftest import MakeProject, make_rows
 from tests.flows.test_deployments import ROOT, deploy, worker
 from tests.servers import Webhook
 
 pytestmark = pytest.mark.server
-AUTOMATION = "trueup: train where health degrades"
+AUTOMATION = "trueup: a turn where health degrades"
 SECONDS = 150.0
 
 
@@ -34,7 +37,7 @@ def without_schedules(folder: Path) -> None:
 
 
 @pytest.mark.timeout(400)
-def test_a_degraded_window_has_a_worker_train(
+def test_a_degraded_window_has_a_worker_do_a_turn(
     home: Path, make_project: MakeProject, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from prefect.client.orchestration import get_client
@@ -62,10 +65,10 @@ def test_a_degraded_window_has_a_worker_train(
         stack.enter_context(worker(project.root, environment, log))
         (automation,) = client.read_automations_by_name(AUTOMATION)
         assert automation.enabled
-        (trained,) = (d for d in client.read_deployments() if d.name == "train")
+        (turns,) = (d for d in client.read_deployments() if d.name == "run")
 
-        def trainings() -> list[Any]:
-            return [r for r in client.read_flow_runs() if r.deployment_id == trained.id]
+        def begun() -> list[Any]:
+            return [r for r in client.read_flow_runs() if r.deployment_id == turns.id]
 
         def health() -> list[str]:
             with open_ledger(home) as ledger:
@@ -74,12 +77,12 @@ def test_a_degraded_window_has_a_worker_train(
         run(str(project.path), "2024-04-01")
         assert set(health()) <= {"healthy", "drifting"}
         webhook.posted.clear()
-        report = run(str(project.path), "2024-06-01")
+        for step in (score, monitor):  # as their own deployments do, between two turns
+            step(str(project.path), "2024-06-01")
         assert health()[-2:] == ["degraded", "degraded"]
         assert webhook.titles == ["trueup: shop 2024-04 degraded"], "one alert for both windows"
-        assert any("2024-04 degraded: sent to json" in line for line in report.lines), report.lines
         until = time.monotonic() + SECONDS
-        while not (started := trainings()) or started[0].state is None or not started[0].state.is_final():
+        while not (started := begun()) or started[0].state is None or not started[0].state.is_final():
             assert time.monotonic() < until, f"{started}\n{tail(log, 80)}"
             time.sleep(0.5)
         assert started[0].state.is_completed(), f"{started[0].state}\n{tail(log, 80)}"
@@ -87,10 +90,12 @@ def test_a_degraded_window_has_a_worker_train(
         assert given.items() <= started[0].parameters.items()
         assert started[0].created_by is not None and started[0].created_by.type == "AUTOMATION"
         with open_ledger(home) as ledger:
-            trained_by = ledger.entries("shop", step="train")[-1].actor
-            assert trained_by.startswith("deployment train, started by "), trained_by
+            asked = ledger.entries("shop", step="retrain")[-1]
+            trained = ledger.entries("shop", step="train")[-1]
+        assert (asked.outcome, trained.payload["trigger"]) == ("retrain", "performance")
+        assert asked.actor.startswith("deployment run, started by "), asked.actor
 
-        run(str(project.path), "2024-06-01", [], True)  # by force, and the same comes out: nothing starts once more
+        monitor(str(project.path), "2024-06-01", force=True)  # and the same comes out: nothing starts once more
         time.sleep(10)
-        assert len(trainings()) == 1 and len(webhook.posted) == 1
+        assert len(begun()) == 1 and len(webhook.posted) == 1
     webhook.close()

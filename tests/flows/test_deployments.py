@@ -90,7 +90,7 @@ def test_the_schedule_and_the_api_make_runs_that_complete(
         stack.enter_context(temporary_settings({"api.url": url}))
         client = stack.enter_context(get_client(sync_client=True))
         deployed = {d.name: d for d in client.read_deployments()}
-        assert set(deployed) == {"run", "validate", "train", "score", "monitor", "release"}
+        assert set(deployed) == {"run", "validate", "train", "score", "monitor", "release", "replay"}
         for deployment in deployed.values():
             assert deployment.description and deployment.tags and deployment.work_pool_name == "trueup"
             assert deployment.parameters["project"] == "shop"
