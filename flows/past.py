@@ -27,6 +27,7 @@ from tasks.errors import TrueupError
 from tasks.files import whole_file
 
 TURNS, AGES, ERROR = "turns.jsonl", "ages.json", "error.json"
+START_TURNS = "turns-start.jsonl"  # what the turn took that every policy begins with
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ def live_through(
     return len(done)
 
 
-def read_turns(home: Path) -> tuple[Turn, ...]:
+def read_turns(home: Path, file: str = TURNS) -> tuple[Turn, ...]:
     """The turns that were done in a home, in their order; a line that was cut off is none."""
-    path = home / TURNS
+    path = home / file
     turns = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:

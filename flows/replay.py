@@ -20,7 +20,7 @@ from pydantic import Field
 from flows.engine.artifacts import show_link, show_markdown
 from flows.engine.launch import flow
 from flows.parameters import Overrides, ProjectName
-from flows.past import ERROR, TURNS, read_turns
+from flows.past import ERROR, START_TURNS, TURNS, read_turns
 from flows.walk import POLICIES, Replay, note_asked, plan_replay
 from tasks import errors
 from tasks.config import shown
@@ -116,7 +116,7 @@ def _copy_home(source: Path, home: Path) -> None:
     half = home.with_name(f"{home.name}.half")
     shutil.rmtree(half, ignore_errors=True)
     shutil.copytree(source, half, ignore=shutil.ignore_patterns(TURNS, ERROR, "*.lock", "log.txt"))
-    (half / "turns-start.jsonl").write_bytes((source / TURNS).read_bytes())
+    (half / START_TURNS).write_bytes((source / TURNS).read_bytes())
     half.rename(home)
 
 

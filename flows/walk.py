@@ -15,7 +15,8 @@ from tasks.errors import ConfigError
 
 POLICIES: Mapping[str, tuple[str, ...]] = {
     "never": ("retrain.on=[]",),
-    "weekly": ("retrain.on=[schedule]", "retrain.every=week"),
+    # Its bounds too: those of a project file would hardly let it train every week.
+    "weekly": ("retrain.on=[schedule]", "retrain.every=week", "retrain.cooldown=1d", "retrain.max_per_quarter=14"),
     "monthly": ("retrain.on=[schedule]", "retrain.every=month"),
     "quarterly": ("retrain.on=[schedule]", "retrain.every=quarter"),
     "on-health": ("retrain.on=[performance, harmful_drift]",),

@@ -44,6 +44,7 @@ def _environment(html: bool) -> Environment:
         moment=wording.moment,
         spoken=wording.spoken,
         sentence=wording.sentence,
+        capital=wording.capital,
         name=_name if html else wording.plain,
         copied=_copied,
         command=_command,

@@ -33,6 +33,7 @@ GLYPHS = {  # what happened: its sign, the word for it, its tone
 _LEFT, _RIGHT = 9.0, 2.0  # per cent of the width; the numbers of the axis stand in the left one
 _TOP, _LANE, _FOOT = 10, 22, 20  # pixels
 _MOST_TICKS = 8
+_SAID = 240  # characters of what a dot or sign says when pointed at; the page has the whole
 _APART = 13  # pixels between two signs at one place
 
 
@@ -156,7 +157,7 @@ def _draw_values(
         top, foot = level(band.high), level(band.low)
         parts.append(
             Markup('<rect class="zone" x="{}%" y="{}" width="{}%" height="{}"><title>{}</title></rect>').format(
-                left, top, round(right - left, 2), round(max(foot - top, 1.5), 1), plain(band.says)
+                left, top, round(right - left, 2), round(max(foot - top, 1.5), 1), shorten(plain(band.says), _SAID)
             )
         )
     for tick in axis.ticks(5):
@@ -168,7 +169,7 @@ def _draw_values(
     for course in courses:
         dots = [d for d in course.dots if math.isfinite(d.value)]
         for one, following in pairwise(dots):
-            if following.at - one.at <= 1:
+            if following.at - one.at <= 1.001:  # dots beside each other keep their distance but for rounding
                 x, x2 = _place(one.at, windows), _place(following.at, windows)
                 parts.append(_line(f"curve course{course.look}", x, level(one.value), x2, level(following.value)))
         for dot in dots:
@@ -192,7 +193,7 @@ def _draw_marks(lane: Lane, windows: int, y: float) -> list[Markup]:
             parts.append(
                 Markup(
                     '<text class="sign {}" x="{}%" dx="{}" y="{}" text-anchor="middle"><title>{}</title>{}</text>'
-                ).format(tone, x, aside, y, plain(mark.says) or word, glyph)
+                ).format(tone, x, aside, y, shorten(plain(mark.says), _SAID) or word, glyph)
             )
     return parts
 
@@ -211,7 +212,7 @@ def _dot(look: int, x: str, y: float, says: str = "") -> Markup:
         Markup('<rect x="-3.6" y="-3.6" width="7.2" height="7.2" transform="rotate(45)"/>'),
         Markup('<circle r="4"/>'),
     )[look]
-    title = Markup("<title>{}</title>").format(plain(says)) if says else Markup("")
+    title = Markup("<title>{}</title>").format(shorten(plain(says), _SAID)) if says else Markup("")
     return Markup('<svg x="{}" y="{}" overflow="visible" class="dots course{}">{}{}</svg>').format(
         x, y, look, title, shape
     )

@@ -11,13 +11,14 @@ ELEMENTS = {
     *("html", "head", "meta", "title", "style", "body", "div", "p", "h1", "h2", "h3", "strong", "code"),
     *("dl", "dt", "dd", "ul", "ol", "li", "section", "table", "caption", "thead", "tbody", "tr", "th", "td"),
     *("br", "bdi", "span", "figure", "figcaption", "footer", "details", "summary"),
-    *("svg", "desc", "rect", "line", "text", "circle", "polyline"),
+    *("svg", "desc", "rect", "line", "text", "circle", "polyline", "a"),
 }  # fmt: skip
 ATTRIBUTES = {
     *("lang", "charset", "http-equiv", "content", "name", "class", "role", "title", "scope", "data-label", "points"),
     *("aria-label", "width", "height", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "text-anchor", "overflow"),
-    *("viewbox", "transform", "tabindex", "colspan", "open"),
+    *("viewbox", "transform", "tabindex", "colspan", "open", "dx", "aria-hidden"),
 }  # fmt: skip
+FILE_BESIDE = re.compile(r"(?:[\w-]+/)*[\w-]+\.(?:html|csv)")
 
 
 @dataclass
@@ -69,6 +70,8 @@ def read_page(source: str) -> Page:
     page = Page(source)
     for tag, attributes in page.elements:
         assert tag in ELEMENTS, tag
+        target = attributes.pop("href", None) if tag == "a" else None
+        assert target is None or FILE_BESIDE.fullmatch(target), target  # a page leads to its neighbours alone
         assert set(attributes) <= ATTRIBUTES, (tag, attributes)  # so no handler, no address, no style
     assert [m for m in page.named("meta") if m.get("http-equiv")] == [
         {
