@@ -132,8 +132,7 @@ def _warn(workspace: Workspace, what: str, channels: Channels, tried: Entry | No
 def _to_event(workspace: Workspace, change: Change) -> Happening:
     project = workspace.project
     payload = {
-        # As a flow takes it, wherever that runs: a path that is relative to this process may mean another file there.
-        "project": project.name if project.argument == project.name else str(project.path),
+        "project": project.address,
         "batch": change.batch,
         "health": change.health,
         "previous": change.previous,

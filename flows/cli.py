@@ -87,6 +87,9 @@ def _run(options: argparse.Namespace) -> int:
         if not preview.silent:
             _print(f"due   {'alert':<8} {'health':<12} a change of health was not told yet, or did not reach everyone")
     if preview.idle and not options.force:
+        from flows.overview import refresh_overview
+
+        refresh_overview(preview.project)
         _print(preview.up_to_date())
         return 0
     _show_progress()

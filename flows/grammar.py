@@ -41,6 +41,11 @@ ANSWERS: dict[str, tuple[str, str, dict[str, dict[str, Any]]]] = {
             "--batch": {"metavar": "KEY", "default": None, "help": "the batch it was scored in (default: the newest)"},
         },
     ),
+    "page": (
+        "flows.overview:tell_page",
+        "write the project's page and the index of all projects, from the ledger alone, and say whether all is well",
+        {},
+    ),
     "reproduce": (
         "flows.reproduce:reproduce",
         "train a version again from what was recorded, and say whether it is the same",

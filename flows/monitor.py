@@ -16,6 +16,7 @@ from flows.engine.launch import flow
 from flows.keys import monitor_key
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
 from flows.plan import to_walk
+from flows.project_facts import find_metric
 from flows.show import show_window
 from flows.validate import check_batches, result_of
 from flows.workspace import Workspace, open_workspace
@@ -134,7 +135,7 @@ def _history(workspace: Workspace, batch: Batch, version: ModelVersion | None) -
     for entry in before:
         reckoned += _reckon(entry)
         if version is not None and entry.payload["version"] == version.version:
-            value = entry.payload["metrics"].get(_find_metric(entry))
+            value = entry.payload["metrics"].get(find_metric(entry))
             realised += [] if value is None else [float(value)]
         trace = entry.payload.get("trace")
         if entry.outcome == "broken":
@@ -147,15 +148,9 @@ def _history(workspace: Workspace, batch: Batch, version: ModelVersion | None) -
     return History(tuple(past), alarms, len(before), tuple(broken), tuple(realised), trust)
 
 
-def _find_metric(window: Entry) -> str | None:
-    """The metric that a window's version had promised."""
-    promised = window.payload.get("promised") or {}
-    return next((name for name in promised if not name.endswith(("_low", "_high"))), None)
-
-
 def _reckon(window: Entry) -> list[Reckoning]:
     """What was estimated of a window's first metric, beside what came true; none where one is missing."""
-    made, metric = window.payload, _find_metric(window)
+    made, metric = window.payload, find_metric(window)
     known = {side: (made.get(side) or {}).get(metric) for side in ("estimated", "metrics", "promised")}
     values = [float(value) for value in known.values() if value is not None]
     return [Reckoning(*values)] if len(values) == len(known) else []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from flows.cut import Cut, count_known, cut_all
 from flows.keys import digest, training_key
 from tasks.config import LoadedProject
 from tasks.data.source import Batch
-from tasks.ledger import Entry, Ledger
-from tasks.retraining.policy import Decision, Facts, Judged, decide, start_of
+from tasks.ledger import Champion, Entry, Ledger
+from tasks.retraining.policy import Decision, Facts, Judged, decide, find_earliest, start_of
 
 STEP = "retrain"
 FAILED = "failed"  # the outcome where a training was decided on, and the rows cannot be used
@@ -44,27 +45,43 @@ def gather_facts(
     latest = own[-1] if own else None
     cut = cut_all(project, ledger, visible, as_of)
     same = ledger.find(name, "train", training_key(project, cut))
-    trainings = ledger.entries(name, step="train")
-    attempts = [e for e in ledger.entries(name, step=STEP) if e.outcome == FAILED]
-    newest = max([newest_training, *attempts[-1:]], key=lambda e: e.seq)
-    zone = project.spec.data.zone
-    quarter = start_of("quarter", as_of, zone)
-    asked = [e.as_of for e in trainings if e.payload.get("trigger") and e.as_of is not None]
     return Facts(
         as_of=as_of,
         champion=champion.version,
         newest=_judged(windows[-1]) if windows else None,
         labelled=_judged(labelled[-1]) if labelled else None,
         harmful=_judged(latest) if latest is not None and latest.payload.get("harmful") else None,
-        trained=newest.as_of,
         new_labels=_count_new(project, ledger, cut, newest_training),
         learned=int(newest_training.payload["rows"]),
-        refused=tuple(int(str(e.subject)) for e in trainings if e.seq > champion.seq),
-        failed=sum(e.seq > champion.seq for e in attempts),
-        used=sum(start_of("quarter", moment, zone) == quarter for moment in asked),
         awaiting=awaiting,
         same_rows=None if same is None else int(str(same.subject)),
+        **_gather_attempts(project, ledger, as_of, champion),
     )
+
+
+def find_pause(project: LoadedProject, ledger: Ledger, as_of: datetime) -> tuple[int, datetime | None]:
+    """How many challengers the policy has had trained in the quarter of a moment, and until when its bounds of time
+    allow no other; None where they allow one."""
+    champion = ledger.champion(project.name)
+    if champion is None or ledger.latest(project.name, step="train") is None:
+        return 0, None
+    facts = Facts(as_of, champion.version, **_gather_attempts(project, ledger, as_of, champion))
+    return facts.used, find_earliest(project.spec.retrain, facts, project.spec.data.zone)
+
+
+def _gather_attempts(project: LoadedProject, ledger: Ledger, as_of: datetime, champion: Champion) -> dict[str, Any]:
+    """The trainings so far, as the bounds count them: `trained`, `refused`, `failed` and `used` of the facts."""
+    name, zone = project.name, project.spec.data.zone
+    trainings = ledger.entries(name, step="train")
+    attempts = [e for e in ledger.entries(name, step=STEP) if e.outcome == FAILED]
+    quarter = start_of("quarter", as_of, zone)
+    asked = [e.as_of for e in trainings if e.payload.get("trigger") and e.as_of is not None]
+    return {
+        "trained": max([*trainings[-1:], *attempts[-1:]], key=lambda e: e.seq).as_of,
+        "refused": tuple(int(str(e.subject)) for e in trainings if e.seq > champion.seq),
+        "failed": sum(e.seq > champion.seq for e in attempts),
+        "used": sum(start_of("quarter", moment, zone) == quarter for moment in asked),
+    }
 
 
 def retraining_key(project: LoadedProject, ledger: Ledger, decision: Decision, as_of: datetime) -> str:

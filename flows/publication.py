@@ -63,7 +63,7 @@ def gather_dossier(workspace: Workspace, version: int, decisions: Sequence[Entry
     ]
     return Dossier(
         project=project.name,
-        argument=project.name if project.argument == project.name else str(project.path),
+        argument=project.address,
         version=version,
         record={**trained.payload, "curves": _read_curves(open_registry(project.home), version_of(trained))},
         trained_at=trained.at,

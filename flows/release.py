@@ -11,6 +11,7 @@ from flows.aliases import move_aliases, note_ledger
 from flows.champion import find_evidence, find_training
 from flows.engine.launch import flow
 from flows.keys import digest, verdict_key
+from flows.overview import publish_overview
 from flows.parameters import DecidedBy, OptionalModelNumber, Override, ProjectName, Reason, ReleaseAction
 from flows.plan import aliases_follow, proposed_version
 from flows.recheck import check_served, find_overruled, find_rolled_back_twin, is_unreadable, renew_evidence
@@ -52,6 +53,7 @@ def release(
             workspace = replace(workspace, actor=f"{' '.join(decided_by.split())} (stated; {workspace.actor})")
         done = decide_by_hand(workspace, action, version, reason.strip(), override, seen)
         note_ledger(workspace)
+        publish_overview(workspace.project, workspace.ledger)
         show_decision(workspace, done)
         return done
 

@@ -9,9 +9,11 @@ from flows.engine.launch import flow
 from flows.late_labels import note_deliveries
 from flows.look import look_again
 from flows.monitor import monitor
+from flows.overview import publish_overview
 from flows.parameters import AsOf, Force, Overrides, ProjectName
 from flows.plan import ASKED, Action, Plan, Step, pending_release, plan_turn
 from flows.policy import find_asked
+from flows.project_facts import describe_setting
 from flows.refit import settle_evidence
 from flows.retraining import record_decision, record_failure
 from flows.score import score
@@ -58,9 +60,10 @@ def run(
         move_aliases(workspace)  # also where nothing was released: what others did to them is reported
         report = summarise(workspace, since, left)
         crash_point("before-turn")
-        workspace.record("turn", str(since), workspace.as_of.isoformat(), report.outcome, report.headline, {})
+        setting = describe_setting(workspace.project)
+        workspace.record("turn", str(since), workspace.as_of.isoformat(), report.outcome, report.headline, setting)
         note_ledger(workspace)
-        show_turn(report)
+        show_turn(report, publish_overview(workspace.project, workspace.ledger))
         return report
 
 

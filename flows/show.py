@@ -166,9 +166,11 @@ def describe_check(result: ContractResult) -> str:
     return "\n\n".join(lines)
 
 
-def show_turn(report: TurnReport) -> None:
-    """What a turn did, as the command prints it."""
-    show_markdown(f"{report.project}-summary", describe_turn(report), f"{report.lines[0]}: {report.outcome}")
+def show_turn(report: TurnReport, page: Path) -> None:
+    """What a turn did, as the command prints it, and the way to the project's page."""
+    title = f"{report.lines[0]}: {report.outcome}"
+    show_markdown(f"{report.project}-summary", describe_turn(report), title)
+    show_link(f"{report.project}-page", page.as_uri(), title, f"Project page of {report.project}")
 
 
 def describe_turn(report: TurnReport) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.answer import label_text, show_plain, wrap_text
+from flows.overview import page_path
 from flows.plan import Plan, approval, find_twin
 from flows.workspace import Workspace
 from tasks.config import LoadedProject, shown
@@ -50,13 +51,19 @@ def summarise(workspace: Workspace, since: int, plan: Plan | None = None) -> Tur
     local = workspace.as_of.astimezone(workspace.project.spec.data.zone)
     title = f"{workspace.project.name} as of {local:%Y-%m-%d %H:%M} ({workspace.project.spec.data.timezone})"
     entries = [e for e in workspace.ledger.entries(workspace.project.name) if e.seq > since]
-    return describe(workspace.project, workspace.ledger, entries, title, plan.waiting if plan else ())
+    page = f"  {'look at':<10} page: {shown(page_path(workspace.project))}"
+    return describe(workspace.project, workspace.ledger, entries, title, plan.waiting if plan else (), (page,))
 
 
 def describe(
-    project: LoadedProject, ledger: Ledger, entries: Sequence[Entry], title: str, waiting: Sequence[str] = ()
+    project: LoadedProject,
+    ledger: Ledger,
+    entries: Sequence[Entry],
+    title: str,
+    waiting: Sequence[str] = (),
+    pages: Sequence[str] = (),
 ) -> TurnReport:
-    """The report of some ledger entries."""
+    """The report of some ledger entries. `pages` are lines that say where to look first."""
     by_step: dict[str, list[Entry]] = {}
     for entry in entries:
         by_step.setdefault(entry.step, []).append(entry)
@@ -78,7 +85,7 @@ def describe(
     lines += [_line("waiting", text) for text in waiting if "propose" not in said_so]
     all_lines = lines
     said = [part for line in lines for part in wrap_text(line) or [line]]
-    looks = _where(project, by_step)
+    looks = [*pages, *_where(project, by_step)]
     lines = [*said[: MOST_LINES - min(len(looks), 3)], *looks][:MOST_LINES]
     newest_windows = {e.subject: e.outcome for e in by_step.get("monitor", [])}
     bad = [e for e in entries if e.outcome in BAD and e.step in ("validate", "release", "retrain")]

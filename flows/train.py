@@ -17,6 +17,7 @@ from flows.engine.launch import flow
 from flows.engine.usage import cpu_seconds
 from flows.evidence import describe_evidence, describe_refit, make_payload, make_record
 from flows.keys import digest, training_key, validate_key
+from flows.overview import publish_overview
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
 from flows.policy import find_asked
 from flows.precheck import check_kind, check_training
@@ -72,6 +73,7 @@ def train(
             done = train_challenger(workspace, cut, digest(key, workspace.now) if force else key)
             crash_point("before-release")
         settle_verdict(workspace, done)
+        publish_overview(workspace.project, workspace.ledger)
         show_verdict(workspace, done)
         return int(str(done.subject))
 

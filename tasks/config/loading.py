@@ -42,6 +42,11 @@ class LoadedProject:
             return shown(self.path)
 
     @property
+    def address(self) -> str:
+        """As `argument`, whatever folder a command is given in: what is written down."""
+        return self.name if self.argument == self.name else str(self.path)
+
+    @property
     def folder(self) -> Path:
         """The project's own folder under the home: predictions, quarantine, reports."""
         return self.home / self.name

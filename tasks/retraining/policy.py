@@ -98,6 +98,13 @@ def find_cooldown(policy: Retrain, refused: int) -> timedelta:
     return policy.cooldown * policy.back_off**refused
 
 
+def find_earliest(policy: Retrain, facts: Facts, zone: ZoneInfo) -> datetime | None:
+    """The moment before which the bounds of time forbid a challenger; None where they allow one now."""
+    cooled = facts.trained + find_cooldown(policy, len(facts.refused) + facts.failed) if facts.trained else None
+    quarter = _next_quarter(facts.as_of, zone) if facts.used >= policy.max_per_quarter else None
+    return max((moment for moment in (cooled, quarter) if moment and moment > facts.as_of), default=None)
+
+
 def start_of(period: Period, moment: datetime, zone: ZoneInfo) -> datetime:
     """The first moment of the calendar day, week (Monday), month, quarter or year that a moment lies in."""
     local = moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -38,6 +38,7 @@ FIRST_TURN = {
     "after-window": False,
     "after-window-logged": False,
     "before-turn": True,
+    "before-page": True,
 }
 # A turn with a champion: another model is trained, compared with it, and takes over.
 SECOND_TURN = {

@@ -15,7 +15,7 @@ from tests.reports.reading import Page, read_page
 
 
 def read(replayed: Replayed) -> Page:
-    return read_page(write_replay_page(replayed))
+    return read_page(write_replay_page(replayed), links=True)
 
 
 def test_the_policy_that_took_least_among_the_good_ones_is_named() -> None:
