@@ -90,6 +90,8 @@ def _list_missing(home: Path, registry: Registry) -> tuple[str, ...]:
     missing = ["project files, contracts and source tables: they are yours, and not in the home"]
     if not registry.is_in_home:
         missing.append(f"MLflow's runs, models and aliases at {registry.shown}: back that store up by its own means")
+    if (home / "replays").is_dir():
+        missing.append("what replays lived through, but for their pages and tables: trueup replay makes it again")
     if not (home / "prefect" / "prefect.db").is_file():
         missing.append("Prefect's history of runs: its database is not in the home")
     return tuple(missing)

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tasks.backup.manifest import KeptFile, digest_file
@@ -19,6 +20,8 @@ _BUSY_SECONDS = 60.0
 _SQLITE = b"SQLite format 3\0"
 # Of a process that runs, or ran: locks, scratch, notes and logs. Nothing of it means anything in a copy.
 _PASSING_FOLDERS = frozenset({"locks", "scratch", "prefect/running", ".trueup-unfinished"})
+# What a replay lived through can be lived through again; its page and tables are kept.
+_PASSING_ANYWHERE = ("replays/*/*",)
 _PASSING_FILES = frozenset({"prefect/server.lock", "prefect/server.json", "prefect/server.log", "prefect/schema.lock"})
 _PASSING_ENDS = (".tmp", ".creating", ".new", "-pages.log")
 _BESIDE_SQLITE = ("-wal", "-shm", "-journal")
@@ -103,7 +106,9 @@ def _walk(folder: Path, home: Path, left: set[Path], seen: set[Path]) -> Iterato
             continue
         if path.is_dir():
             real = path.resolve()
-            if name in _PASSING_FOLDERS or real in seen:  # a link may lead back
+            if name in _PASSING_FOLDERS or any(fnmatchcase(name, p) for p in _PASSING_ANYWHERE):
+                continue
+            if real in seen:  # a link may lead back
                 continue
             yield from _walk(path, home, left, {*seen, real})
         elif path.is_file() and not _is_passing(path, name, left):

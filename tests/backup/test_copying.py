@@ -20,6 +20,7 @@ def make_home(home: Path) -> None:
     for name in (
         "ledger.db-wal", "locks/shop.lock", "scratch/x", "shop/predictions/a.parquet", "shop/reports/.b.html.0.tmp",
         "prefect/running/7", "prefect/server.log", "mlflow-pages.log", "prefect/schema.json",
+        "replays/shop-1/replay.html", "replays/shop-1/never/ledger.db", "replays/shop-1/never/mlflow/mlflow.db",
         "mlflow/mlflow.db.creating", "mlflow/artifacts/run/odd 'name' é.txt",
     ):  # fmt: skip
         (home / name).parent.mkdir(parents=True, exist_ok=True)
@@ -42,6 +43,7 @@ def test_what_belongs_to_a_process_is_left_out(tmp_path: Path) -> None:
         "mlflow/artifacts/run/odd 'name' é.txt",
         "mlflow/mlflow.db",
         "prefect/schema.json",
+        "replays/shop-1/replay.html",
         "shop/predictions/a.parquet",
     ]
     assert names(home) == kept

@@ -1,4 +1,4 @@
-"""End to end: prefect.yaml on a real server with a real worker: one run by the schedule, one through the API."""
+"""End to end: prefect.yaml on a real server with a real worker: months by the schedule alone, a run through the API."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ import yaml
 from flows.engine.environment import prepare_environment
 from flows.engine.server import start_server, tail
 from tasks.ledger import open_ledger
-from tests.conftest import MakeProject, make_rows
+from tests.conftest import MakeProject
+from tests.flows.test_retraining import turned
 
 pytestmark = pytest.mark.server
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 150.0
+SECONDS = 240.0
 
 
 @contextmanager
@@ -61,13 +62,13 @@ def own_deployments(folder: Path) -> None:
     (turn,) = [d for d in deployments["deployments"] if d["name"] == "run"]
     (nightly,) = turn["schedules"]
     assert nightly["parameters"] == {"project": "shop", "as_of": "next"} and nightly["timezone"] == "America/New_York"
-    due = datetime.now(UTC) + timedelta(seconds=30)  # and again each minute, should deploying take longer than that
-    minutes = ",".join(str((due.minute + more) % 60) for more in range(5))
-    nightly.update(cron=f"{minutes} * * * * {due.second}", timezone="UTC")
+    due = datetime.now(UTC) + timedelta(seconds=30)
+    seconds = ",".join(str((due.second + more) % 60) for more in (0, 30))
+    nightly.update(cron=f"* * * * * {seconds}", timezone="UTC")
     (folder / "prefect.yaml").write_text(yaml.safe_dump(deployments))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_the_schedule_and_the_api_make_runs_that_complete(
     home: Path, make_project: MakeProject, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -77,7 +78,9 @@ def test_the_schedule_and_the_api_make_runs_that_complete(
 
     for name in ("PREFECT_LOGGING_LEVEL", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"):
         monkeypatch.delenv(name, raising=False)
-    project = make_project({"rows.parquet": make_rows(1200)}, split={"test": 0.3})
+    project = make_project(
+        {"rows.parquet": turned(rows=2_000)}, split={"how": "random", "test": 0.4}, retrain={"min_new_labels": 100}
+    )
     own_deployments(project.root)
     prepare_environment()
     url = f"{start_server(home)}/api"
@@ -136,6 +139,24 @@ def test_the_schedule_and_the_api_make_runs_that_complete(
             assert {e.actor for e in ledger.entries("shop", step="validate")} >= {"deployment validate, started by Ada"}
         scheduled = finished(lambda run: run.auto_scheduled and run.deployment_id == deployed["run"].id)
         assert scheduled.parameters["as_of"] == "next"
+
+        def trained_by_itself() -> bool:
+            with open_ledger(home) as ledger:
+                return any(e.payload["trigger"] for e in ledger.entries("shop", step="train"))
+
+        until = time.monotonic() + SECONDS
+        while not trained_by_itself():
+            assert time.monotonic() < until, f"no challenger was trained\n{tail(log, 80)}"
+            time.sleep(1)
+        with open_ledger(home) as ledger:
+            months = [str(e.subject)[:7] for e in ledger.entries("shop", step="turn")]
+            assert months[:2] == ["2024-03", "2024-04"], "each night the moment moves on by a month"
+            (asked, *_) = [e for e in ledger.entries("shop", step="retrain") if e.outcome == "retrain"]
+            assert asked.subject == "2024-04" and asked.payload["trigger"] == "performance"
+            done = [e for e in ledger.entries("shop") if e.step in ("train", "score", "monitor", "retrain")]
+        assert {e.actor for e in done} == {asked.actor} and asked.actor.startswith("deployment run"), "no hand on it"
+        ended = [r.state for r in client.read_flow_runs() if r.state is not None and r.state.is_final()]
+        assert all(state.is_completed() for state in ended), ended
         parts = {run.name: run for run in client.read_flow_runs() if run.parent_task_run_id is not None}
         assert any(name.startswith("train") for name in parts), sorted(parts)
         tasks = [run for run in client.read_task_runs() if run.state is not None]
