@@ -41,13 +41,14 @@ def gather_facts(
     """A project as its ledger has it, links relative to its folder below `home`.
 
     `project` is its file, where that is at hand: what it says of commands, the policy and personal data. Without one
-    the newest turn says what commands take. `newest`: only the newest so many entries of each step, and no links.
+    the newest turn says what commands take. `newest`: only the newest so many entries of each step are read, and links
+    are relative to `home`, as the index needs them.
     """
     found = {step: ledger.entries(name, step=step, limit=newest) for step in (*LOOP, *BESIDE)}
     turn = found["turn"][-1] if found["turn"] else None
     timezone, argument = _find_setting(turn, name, project)
     zone = ZoneInfo(timezone)
-    links = _Links(home, home / name) if newest is None else None
+    links = _Links(home, home / name if newest is None else home)
     moments = [e.as_of for step in LOOP for e in found[step] if e.as_of is not None]
     written = [turn] if turn is not None else [entries[-1] for step in LOOP if (entries := found[step])]
     as_of = max(moments, default=None)
@@ -128,7 +129,7 @@ def _find_setting(turn: Entry | None, name: str, project: LoadedProject | None) 
 
 
 def _list_windows(
-    monitored: Sequence[Entry], trainings: Sequence[Entry], pages: Mapping[str, str | None], links: _Links | None
+    monitored: Sequence[Entry], trainings: Sequence[Entry], pages: Mapping[str, str | None], links: _Links
 ) -> tuple[WindowFacts, ...]:
     """The newest entry of each window, in the order in which they were looked at first."""
     first: dict[str, Entry] = {}
@@ -169,7 +170,7 @@ def _list_windows(
                 doubt=str(made.get("doubt") or ""),
                 promise=str(made.get("promise") or ""),
                 tally=str(made.get("realised") or ""),
-                report=links.to(made.get("report")) if links else None,
+                report=links.to(made.get("report")),
                 contract=pages.get(key),
             )
         )
@@ -200,7 +201,7 @@ def _read_training(entry: Entry) -> TrainingFacts:
     )
 
 
-def _list_decisions(found: Entries, links: _Links | None) -> tuple[DecisionFacts, ...]:
+def _list_decisions(found: Entries, links: _Links) -> tuple[DecisionFacts, ...]:
     evidence = [*found["train"], *found["look"]]
     decisions = []
     before: int | None = None
@@ -221,7 +222,7 @@ def _list_decisions(found: Entries, links: _Links | None) -> tuple[DecisionFacts
                 before=before,
                 champion=after.version if after else None,
                 overruled=overruled,
-                page=links.to(f"{entry.project}/decisions/v{entry.subject}.html") if links else None,
+                page=links.to(f"{entry.project}/decisions/v{entry.subject}.html"),
             )
         )
         before = after.version if after else None
@@ -241,7 +242,7 @@ def _read_retraining(entry: Entry) -> RetrainingFacts:
 
 
 def _list_checks(
-    validated: Sequence[Entry], links: _Links | None
+    validated: Sequence[Entry], links: _Links
 ) -> tuple[tuple[CheckFacts, ...], tuple[CheckFacts, ...], tuple[Incident, ...]]:
     """The newest check of each batch, each refusal that was news, and what was mended after one.
 
@@ -264,7 +265,7 @@ def _list_checks(
     return tuple(_read_check(newest[key], links) for key in order), tuple(refusals), tuple(mended)
 
 
-def _read_check(entry: Entry, links: _Links | None) -> CheckFacts:
+def _read_check(entry: Entry, links: _Links) -> CheckFacts:
     made = entry.payload
     return CheckFacts(
         seq=entry.seq,
@@ -274,8 +275,8 @@ def _read_check(entry: Entry, links: _Links | None) -> CheckFacts:
         reason=entry.reason,
         rows=int(made.get("rows") or 0),
         quarantined=int(made.get("quarantined") or 0),
-        page=links.to(made.get("page")) if links else None,
-        quarantine=links.to(made.get("quarantine")) if links else None,
+        page=links.to(made.get("page")),
+        quarantine=links.to(made.get("quarantine")),
     )
 
 
@@ -336,10 +337,8 @@ def _read_policy(project: LoadedProject | None, ledger: Ledger, as_of: datetime 
     )
 
 
-def _list_links(found: Entries, home: Path, name: str, champion: int | None, links: _Links | None) -> dict[str, str]:
+def _list_links(found: Entries, home: Path, name: str, champion: int | None, links: _Links) -> dict[str, str]:
     """What there is to look at beside the page, by what it is."""
-    if links is None:
-        return {}
     window = found["monitor"][-1] if found["monitor"] else None
     check = found["validate"][-1] if found["validate"] else None
     places = {

@@ -33,7 +33,7 @@ SHARED = {
     f"tests/flows/test_{name}.py": home
     for home, names in {
         "decided": ("history", "release", "refit"),
-        "history": ("backup", "cut_off", "prune"),
+        "history": ("backup", "cut_off", "overview", "prune"),
         "shops": ("explain", "reproduce"),
     }.items()
     for name in names

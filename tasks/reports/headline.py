@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from tasks.reports.advice import REASON, Step, Tone
@@ -73,6 +74,12 @@ def first_clauses(window: WindowFacts) -> str:
     return shorten("; ".join(clauses[:most]), _LONGEST_CLAUSE).rstrip(".")
 
 
+def _tell_cause(window: WindowFacts) -> str:
+    """The same for the headline: of numbers without their intervals, which stand below."""
+    said = first_clauses(window)
+    return re.sub(r" \[[^\]]*\]", "", said) if window.health == "degraded" else said
+
+
 def _tell_calm(facts: ProjectFacts, go_on: Errand) -> Headline:
     newest = facts.newest
     if newest is None:
@@ -131,7 +138,7 @@ def _about_window(facts: ProjectFacts) -> list[Matter]:
         return [Matter("bad", clause, (_mend(facts),), word="refused")]
     if newest is None:
         return []
-    clause = f"{_name(newest)} is {newest.health}: {first_clauses(newest)}"
+    clause = f"{_name(newest)} is {newest.health}: {_tell_cause(newest)}"
     if newest.health == "broken":
         return [Matter("bad", clause, (_mend(facts),), word="broken")]
     if newest.health == "drifting" and newest.action == "fix upstream":
@@ -151,7 +158,7 @@ def _about_performance(facts: ProjectFacts) -> list[Matter]:
         window = facts.newest
         if window is None or window.action != "retrain" or window.version != facts.champion:
             return _about_failure(facts)
-    clause = f"{_name(window)} is {window.health}: {first_clauses(window)}"
+    clause = f"{_name(window)} is {window.health}: {_tell_cause(window)}"
     newest = facts.retrainings[-1] if facts.retrainings else None
     word = window.health
     since = [d for d in facts.decisions if newest is not None and d.seq > newest.seq and d.action in ("hold", "reject")]
@@ -160,6 +167,8 @@ def _about_performance(facts: ProjectFacts) -> list[Matter]:
         done = "was rejected" if made.action == "reject" else "is held"
         clause += f". Version {made.version} was trained for it and {done}"
         again = "Another one is trained by itself as labels come:"
+        if made.action == "hold":
+            again = "As labels come it is judged again by itself, or another one is trained:"
         step = _read_why(facts, made.version, again, _go_on(facts).command)
         return [Matter("bad", clause, (step,), yours=made.action == "reject", word=word)]
     if newest is not None and newest.outcome == "wait" and newest.code in ("cooldown", "quarter", "few_labels"):

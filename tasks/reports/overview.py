@@ -156,7 +156,7 @@ def _tile_performance(facts: ProjectFacts) -> Tile:
     if with_labels:
         window = with_labels[-1]
         value, ends = show_reading(window.realised, places)
-        beside.append(f"{ends} came true in {_key(window)}".strip())
+        beside.append(f"{ends} in {_key(window)}".strip())
     else:
         window = newest or facts.windows[-1]
         value = NOTHING
@@ -168,7 +168,7 @@ def _tile_performance(facts: ProjectFacts) -> Tile:
         where = "" if newest is window else f" in {_key(newest)}"
         estimated, ends = show_reading(newest.estimated, places)
         beside.append(f"estimated {estimated} {ends}{where}".strip())
-    return Tile(metric_title(metric), value, tuple(beside))
+    return Tile(f"{metric_title(metric)}, from labels", value, tuple(beside))
 
 
 def _tile_alarms(facts: ProjectFacts) -> Tile:

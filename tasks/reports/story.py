@@ -98,7 +98,7 @@ def _tell_windows(facts: ProjectFacts) -> Iterator[Event]:
                 said = first_clauses(window)
                 yield Event(window.seq, facts.day(window.found), _WELL, f"{name} is healthy again: {said}.")
         elif window.cause != "refused":  # which is told where the contract refused it
-            action = {"none": "", "watch": " To be watched."}.get(window.action, f" What to do: {window.action}.")
+            action = {"none": "", "watch": " To be watched."}.get(window.action, f" Action: {window.action}.")
             said = f"{name} was {window.health}: {first_clauses(window)}.{action}"
             yield Event(window.seq, facts.day(window.found), window.health, shorten(said, _LONGEST), window.report)
         before = window
