@@ -18,7 +18,7 @@ from tasks.reports.wording import NOTHING, number, plain, shorten
 EVENTS = 40
 DECISIONS = 15
 PROJECTS = 200
-_LONGEST = 300
+_LONGEST = 420
 _IN_INDEX = 200
 
 
@@ -241,7 +241,7 @@ def _tell_moment(facts: ProjectFacts) -> str:
     if facts.as_of is None:
         return NOTHING
     done = f", done {facts.turned:%Y-%m-%d}" if facts.past and facts.turned else ""
-    return f"as of {facts.day(facts.as_of)} ({facts.timezone}){done}"
+    return f"as of {facts.day(facts.as_of)}{done}"
 
 
 def _key(window: WindowFacts) -> str:

@@ -28,7 +28,7 @@ APRIL, MAY = "2024-04-01", "2024-05-01"
 
 
 def read(path: Path) -> Page:
-    return read_page(path.read_text(encoding="utf-8"))
+    return read_page(path.read_text(encoding="utf-8"), links=True)
 
 
 def write_again(project: LoadedProject) -> Path:
