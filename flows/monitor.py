@@ -16,9 +16,9 @@ from flows.engine.launch import flow
 from flows.keys import monitor_key
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
 from flows.plan import to_walk
-from flows.project_facts import find_metric
 from flows.show import show_window
 from flows.validate import check_batches, result_of
+from flows.window_facts import find_metric
 from flows.workspace import Workspace, open_workspace
 from tasks.data.source import Batch, table_of
 from tasks.ledger import Entry

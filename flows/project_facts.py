@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from flows.decisions import is_verdict
+from flows.links import Links
 from flows.plan import DELIVERIES, proposed_version
 from flows.policy import STEP as RETRAIN
 from flows.policy import find_pause
+from flows.window_facts import list_windows
 from tasks.config import LoadedProject
 from tasks.ledger import Entry, Ledger, read_release
 from tasks.reports.facts import (
@@ -22,12 +21,9 @@ from tasks.reports.facts import (
     Incident,
     PolicyFacts,
     ProjectFacts,
-    Reading,
     RetrainingFacts,
     TrainingFacts,
-    WindowFacts,
 )
-from tasks.reports.wording import is_number
 from tasks.retraining.policy import describe_policy
 
 LOOP = ("validate", "train", "look", "retrain", "monitor", "labels", "turn")  # their moment is that of a turn
@@ -48,7 +44,7 @@ def gather_facts(
     turn = found["turn"][-1] if found["turn"] else None
     timezone, argument = _find_setting(turn, name, project)
     zone = ZoneInfo(timezone)
-    links = _Links(home, home / name if newest is None else home)
+    links = Links(home, home / name if newest is None else home)
     moments = [e.as_of for step in LOOP for e in found[step] if e.as_of is not None]
     written = [turn] if turn is not None else [entries[-1] for step in LOOP if (entries := found[step])]
     as_of = max(moments, default=None)
@@ -60,7 +56,7 @@ def gather_facts(
     if champion is not None and not any(e.subject == str(champion.version) for e in trainings):
         own = ledger.latest(name, step="train", subject=str(champion.version))
         trainings = ((own,) if own is not None else ()) + trainings
-    windows = _list_windows(found["monitor"], trainings, {c.batch: c.page for c in checks}, links)
+    windows = list_windows(found["monitor"], trainings, {c.batch: c.page for c in checks}, links)
     delivered = [e for e in found["labels"] if e.subject == DELIVERIES]
     return ProjectFacts(
         project=name,
@@ -86,33 +82,13 @@ def gather_facts(
         deliveries=delivered[-1].reason if delivered else "",
         faulty_deliveries=bool(delivered) and delivered[-1].outcome == "faulty",
         unreached=_find_unreached(found["alert"]),
-        links=_list_links(found, home, name, champion.version if champion else None, links),
+        links=_list_links(found, name, champion.version if champion else None, links),
     )
 
 
 def describe_setting(project: LoadedProject) -> dict[str, str]:
     """What a turn leaves of the project file for pages that are written without it."""
     return {"argument": project.address, "timezone": project.spec.data.timezone}
-
-
-def find_metric(window: Entry) -> str | None:
-    """The metric that a window's version had promised."""
-    promised = window.payload.get("promised") or {}
-    return next((name for name in promised if not name.endswith(("_low", "_high"))), None)
-
-
-class _Links:
-    """Addresses of files relative to a folder; None for what is not there, or not below the home."""
-
-    def __init__(self, home: Path, folder: Path) -> None:
-        self._home, self._folder = home, folder
-
-    def to(self, stored: str | None) -> str | None:
-        """The address of a path as the ledger keeps it: relative to the home."""
-        if not stored or Path(stored).is_absolute() or ".." in Path(stored).parts:
-            return None
-        path = self._home / stored
-        return quote(os.path.relpath(path, self._folder)) if path.is_file() else None
 
 
 def _find_setting(turn: Entry | None, name: str, project: LoadedProject | None) -> tuple[str, str]:
@@ -128,66 +104,6 @@ def _find_setting(turn: Entry | None, name: str, project: LoadedProject | None) 
     return timezone, str(left.get("argument", name))
 
 
-def _list_windows(
-    monitored: Sequence[Entry], trainings: Sequence[Entry], pages: Mapping[str, str | None], links: _Links
-) -> tuple[WindowFacts, ...]:
-    """The newest entry of each window, in the order in which they were looked at first."""
-    first: dict[str, Entry] = {}
-    found: dict[str, Entry] = {}  # the look that found the present health first
-    newest: dict[str, Entry] = {}
-    metrics = {str(e.subject): e.payload.get("metric") for e in trainings}
-    for entry in monitored:
-        key = str(entry.subject)
-        first.setdefault(key, entry)
-        if key not in newest or newest[key].outcome != entry.outcome:
-            found[key] = entry
-        newest[key] = entry
-    windows = []
-    for key, entry in newest.items():
-        made = entry.payload
-        version = made.get("version")
-        metric = find_metric(entry) or metrics.get(str(version))
-        intervals = made.get("estimated_interval") or {}
-        trace = made.get("trace") or {}
-        windows.append(
-            WindowFacts(
-                key=key,
-                seq=found[key].seq,
-                first_seq=first[key].seq,
-                found=found[key].as_of,
-                health=entry.outcome,
-                sentence=entry.reason,
-                action=str(made.get("action", "none")),
-                cause=str(made.get("cause") or ""),
-                version=version,
-                rows=int(made.get("rows") or 0),
-                labelled=int(made.get("labelled") or 0),
-                metric=metric,
-                realised=_read_metric(made.get("metrics"), metric),
-                estimated=_read_value((made.get("estimated") or {}).get(metric), *(intervals.get(metric) or ())),
-                promised=_read_metric(made.get("promised"), metric),
-                alarm=trace.get("signal") == "alarm" and entry.outcome != "broken",
-                doubt=str(made.get("doubt") or ""),
-                promise=str(made.get("promise") or ""),
-                tally=str(made.get("realised") or ""),
-                report=links.to(made.get("report")),
-                contract=pages.get(key),
-            )
-        )
-    return tuple(windows)
-
-
-def _read_metric(values: Mapping[str, Any] | None, metric: str | None) -> Reading | None:
-    found = values or {}
-    return _read_value(*(found.get(f"{metric}{end}") for end in ("", "_low", "_high")))
-
-
-def _read_value(value: Any = None, low: Any = None, high: Any = None) -> Reading | None:
-    if not is_number(value):
-        return None
-    return Reading(value, low if is_number(low) else None, high if is_number(high) else None)
-
-
 def _read_training(entry: Entry) -> TrainingFacts:
     made = entry.payload
     return TrainingFacts(
@@ -201,7 +117,7 @@ def _read_training(entry: Entry) -> TrainingFacts:
     )
 
 
-def _list_decisions(found: Entries, links: _Links) -> tuple[DecisionFacts, ...]:
+def _list_decisions(found: Entries, links: Links) -> tuple[DecisionFacts, ...]:
     evidence = [*found["train"], *found["look"]]
     decisions = []
     before: int | None = None
@@ -242,7 +158,7 @@ def _read_retraining(entry: Entry) -> RetrainingFacts:
 
 
 def _list_checks(
-    validated: Sequence[Entry], links: _Links
+    validated: Sequence[Entry], links: Links
 ) -> tuple[tuple[CheckFacts, ...], tuple[CheckFacts, ...], tuple[Incident, ...]]:
     """The newest check of each batch, each refusal that was news, and what was mended after one.
 
@@ -265,7 +181,7 @@ def _list_checks(
     return tuple(_read_check(newest[key], links) for key in order), tuple(refusals), tuple(mended)
 
 
-def _read_check(entry: Entry, links: _Links) -> CheckFacts:
+def _read_check(entry: Entry, links: Links) -> CheckFacts:
     made = entry.payload
     return CheckFacts(
         seq=entry.seq,
@@ -337,7 +253,7 @@ def _read_policy(project: LoadedProject | None, ledger: Ledger, as_of: datetime 
     )
 
 
-def _list_links(found: Entries, home: Path, name: str, champion: int | None, links: _Links) -> dict[str, str]:
+def _list_links(found: Entries, name: str, champion: int | None, links: Links) -> dict[str, str]:
     """What there is to look at beside the page, by what it is."""
     window = found["monitor"][-1] if found["monitor"] else None
     check = found["validate"][-1] if found["validate"] else None
