@@ -162,7 +162,7 @@ def test_the_schedule_and_the_api_make_runs_that_complete(
         tasks = [run for run in client.read_task_runs() if run.state is not None]
         assert len(tasks) > 5 and all(run.state.is_completed() for run in tasks if run.state is not None)
         keys = {artifact.key for artifact in client.read_artifacts()}
-        assert "shop-summary" in keys, keys
+        assert {"shop-summary", "shop-page"} <= keys, keys
         lines = [line.message for line in client.read_logs()]
         assert lines and not any("Traceback" in line for line in lines)
     assert (home / "shop").is_dir(), "the worker kept its state elsewhere"
