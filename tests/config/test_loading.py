@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from tasks.config import Project, json_schema, load_project
 from tasks.config.monitoring import Monitor
+from tasks.config.retraining import Retrain
 from tasks.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,7 +122,8 @@ def test_the_sections_that_the_readme_shows_are_read() -> None:
             merged[key] = {**merged.get(key, {}), **value}
     project = Project.model_validate(merged)
     assert (project.monitor.persistence, project.monitor.segments) == ("1 of 1", ("origin",))
-    assert project.data.labels is not None and len(shown) == 2
+    assert project.data.labels is not None and len(shown) == 3
+    assert project.retrain == Retrain(), "the README shows the defaults"
 
 
 @pytest.mark.parametrize("asked", ["2 per quarter", "5% of windows", "0.5 per year"])
