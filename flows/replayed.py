@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -14,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from flows.ages import Measured
 from flows.answer import Answer, label_line
 from flows.past import START_TURNS, TURNS, read_ages, read_turns
+from flows.replay_tables import NEVER, write_tables
 from flows.walk import POLICIES, Replay
 from tasks.config import LoadedProject, load_project
 from tasks.data.source import Batch
 from tasks.files import whole_file
 from tasks.ledger import Entry, Ledger, open_ledger
-from tasks.retraining.policy import describe_policy
+from tasks.retraining.policy import describe_policy, say_day
 from tasks.stats.metrics import METRICS
 from tasks.stats.staleness import Aged, measure_staleness
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 PAGE = "replay.html"
 DAY = timedelta(days=1)
-Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 
 
 def publish_replay(asked: Replay) -> Path:
@@ -39,9 +37,13 @@ def publish_replay(asked: Replay) -> Path:
     from tasks.reports.replay import write_replay_page
 
     replayed = gather_replay(asked)
+    entries = {}
+    for policy in asked.policies:
+        with _open(asked, policy) as ledger:
+            entries[policy] = ledger.entries(asked.project.name)
     page = asked.folder / PAGE
     files = {PAGE: write_replay_page(replayed)}
-    files |= {f"{name}.csv": _to_csv(*table) for name, table in _tabulate(asked, replayed).items()}
+    files |= {f"{name}.csv": table for name, table in write_tables(replayed, entries, _read_measured(asked)).items()}
     for name, content in files.items():
         with whole_file(asked.folder / name) as file:
             file.write(content.encode("utf-8", "replace"))
@@ -80,7 +82,7 @@ def gather_replay(asked: Replay) -> Replayed:
         title=METRICS[metric].title,
         larger_is_better=METRICS[metric].larger_is_better,
         batches=tuple(batch.key for batch in asked.walk.batches),
-        known_until=asked.walk.closing.isoformat(),
+        known_until=say_day(asked.walk.closing, asked.project.spec.data.zone),
         settings=asked.overrides,
         lived=tuple(_gather_lived(asked, policy, metric) for policy in asked.policies),
         ages=ages,
@@ -112,7 +114,7 @@ def _gather_lived(asked: Replay, policy: str, metric: str) -> Lived:
         keys = {int(str(e.subject)): e.key for e in trained}
         seen = ledger.by_subject(name, "monitor")
         windows = tuple(_gather_window(batch, seen.get(batch.key), keys, metric) for batch in asked.walk.batches)
-        decided = [e for e in ledger.entries(name, step="retrain") if e.payload.get("code") != "never"]
+        decided = [e for e in ledger.entries(name, step="retrain") if e.payload.get("code") != NEVER]
         released = {str(e.subject) for e in ledger.entries(name, step="release") if e.outcome in ("promote", "approve")}
         happenings = _tell_turns(asked.project, asked.walk.moments, ledger)
     later = trained[1:]
@@ -151,7 +153,7 @@ def _gather_window(batch: Batch, entry: Entry | None, keys: Mapping[int, str], m
         rows=int(made.get("rows") or 0),
         labelled=int(made.get("labelled") or 0),
         health=entry.outcome if entry is not None else "not looked at",
-        alarm=bool(made.get("alarm")),
+        alarm=(made.get("trace") or {}).get("signal") == "alarm" and entry is not None and entry.outcome != "broken",
         cause=str(made.get("cause") or ""),
         action=str(made.get("action") or ""),
         why=entry.reason if entry is not None else "it was not scored",
@@ -169,7 +171,7 @@ def _tell_turns(project: LoadedProject, moments: Sequence[datetime], ledger: Led
     for entry in entries:
         at = place.get(entry.as_of) if entry.as_of is not None else None
         kind, says = "", ""
-        if entry.step == "retrain" and entry.payload.get("code") != "never":
+        if entry.step == "retrain" and entry.payload.get("code") != NEVER:
             asked = entry.reason if entry.outcome == "retrain" else ""
             if entry.outcome in ("wait", "failed"):
                 kind, says = "wait", entry.reason
@@ -181,7 +183,7 @@ def _tell_turns(project: LoadedProject, moments: Sequence[datetime], ledger: Led
         elif entry.step == "look" and entry.outcome == "promote":
             kind, says = "promote", f"Version {entry.subject} was looked at again and promoted: {entry.reason}"
         if kind and at is not None and entry.as_of is not None:
-            told.append(Happening(at, entry.as_of.isoformat(), kind, says))
+            told.append(Happening(at, say_day(entry.as_of, project.spec.data.zone), kind, says))
     return tuple(told)
 
 
@@ -199,70 +201,9 @@ def _measure_ages(asked: Replay) -> tuple[tuple[Any, ...], int]:
 
 
 def _read_measured(asked: Replay) -> list[Measured]:
+    """What each version was worth on later windows; a training that several policies made is one."""
     found = {(m.key, m.batch): m for policy in asked.policies for m in read_ages(asked.home(policy))}
     return list(found.values())
-
-
-def _tabulate(asked: Replay, replayed: Replayed) -> dict[str, Table]:
-    """The numbers behind the page: names of tables, their heads and rows."""
-    ends = ("value", "low", "high")
-    windows = [
-        (one.policy, w.batch, w.version, w.training[:12], *(_finite(getattr(w, e)) for e in ends), w.rows, w.labelled,
-         w.health, w.alarm, w.cause, w.action)
-        for one in replayed.lived
-        for w in one.windows
-    ]  # fmt: skip
-    policies = [
-        (one.policy, len(one.windows), one.trained, one.promoted, one.held, one.rejected, one.failed, one.held_back,
-         one.alarms, len(one.bad), round(one.training_seconds, 1), round(one.seconds, 1), one.mean)
-        for one in replayed.lived
-    ]  # fmt: skip
-    compared = [
-        (c.one, c.other, c.windows, c.gain.windows, c.won, c.gain.value, c.gain.low, c.gain.high)
-        for c in replayed.compared
-    ]
-    ages = [(p.from_days, p.to_days, p.loss.value, p.loss.low, p.loss.high, p.loss.windows) for p in replayed.ages]
-    measured = [(m.key[:12], m.trained, m.batch, m.metric, m.value, m.rows) for m in _read_measured(asked)]
-    metric = replayed.metric
-    return {
-        "windows": (
-            ("policy", "window", "version", "training", metric, f"{metric}_low", f"{metric}_high", "rows", "labelled",
-             "health", "alarm", "cause", "action"), windows),
-        "decisions": (("policy", "as_of", "outcome", "code", "window", "version", "reason"), _list_decisions(asked)),
-        "policies": (
-            ("policy", "windows", "trainings", "promoted", "held", "rejected", "failed", "held_back", "alarms",
-             "degraded", "cpu_seconds_to_train", "cpu_seconds_in_all", f"mean_{metric}"), policies),
-        "comparisons": (("one", "other", "windows_apart", "windows", "one_ahead", "gain", "low", "high"), compared),
-        "staleness": (("from_days", "to_days", "loss", "low", "high", "windows"), ages),
-        "ages": (("training", "trained", "window", "metric", "value", "rows"), measured),
-    }  # fmt: skip
-
-
-def _list_decisions(asked: Replay) -> list[tuple[Any, ...]]:
-    """Every decision to train or not, and every verdict, under each policy."""
-    rows: list[tuple[Any, ...]] = []
-    for policy in asked.policies:
-        with _open(asked, policy) as ledger:
-            for entry in ledger.entries(asked.project.name):
-                moment = entry.as_of.isoformat() if entry.as_of is not None else ""
-                if entry.step == "retrain" and (entry.payload.get("code") != "never" or policy == "never"):
-                    code, window = entry.payload["code"], entry.payload.get("window")
-                    rows.append(
-                        (policy, moment, entry.outcome, code, window, entry.payload.get("version"), entry.reason)
-                    )
-                elif entry.step in ("train", "look"):
-                    rows.append((policy, moment, entry.outcome, entry.step, "", entry.subject, entry.reason))
-    return rows
-
-
-def _to_csv(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table as CSV; what is not known is an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(heads)
-    for row in rows:
-        writer.writerow(["" if v is None or (isinstance(v, float) and math.isnan(v)) else v for v in row])
-    return text.getvalue()
 
 
 def _say_command(asked: Replay) -> str:

@@ -36,8 +36,8 @@ class LivedWindow:
 
 @dataclass(frozen=True)
 class Happening:
-    """What a turn decided. `at` is its place among the windows (0.5 after the first one), `when` its moment; `kind` is
-    a key of the timeline's signs."""
+    """What a turn decided. `at` is its place among the windows (0.5 after the first one), `when` its moment as people
+    there write it; `kind` is a key of the timeline's signs."""
 
     at: float
     when: str

@@ -12,7 +12,7 @@ from tasks.reports.figures import Axis, draw_row, draw_scale
 from tasks.reports.lived import Compared, Lived, LivedWindow, Replayed, conclude, conclude_ages, spent
 from tasks.reports.rendering import render_html
 from tasks.reports.timeline import LOOKS, Course, Dot, Lane, Mark, draw_key, draw_timeline
-from tasks.reports.wording import NOTHING, is_number, moment, number, plain, shorten, signed
+from tasks.reports.wording import NOTHING, is_number, number, plain, shorten, signed
 
 MOST_DRAWN = 120  # windows; beyond, neighbours are drawn as their mean
 MOST_LISTED = 60  # windows of the table, the newest
@@ -220,7 +220,7 @@ def _say_ages(low: float, high: float) -> str:
 
 
 def _tell_story(one: Lived) -> list[tuple[str, str]]:
-    return [(moment(h.when), h.says) for h in one.happenings[-MOST_TOLD:]]
+    return [(h.when, h.says) for h in one.happenings[-MOST_TOLD:]]
 
 
 def _list_causes(one: Lived) -> list[tuple[str, str, str, str]]:

@@ -32,7 +32,7 @@ GLYPHS = {  # what happened: its sign, the word for it, its tone
 }
 _LEFT, _RIGHT = 9.0, 2.0  # per cent of the width; the numbers of the axis stand in the left one
 _TOP, _LANE, _FOOT = 10, 22, 20  # pixels
-_MOST_TICKS = 8
+_MOST_TICKS = 6
 _SAID = 240  # characters of what a dot or sign says when pointed at; the page has the whole
 _APART = 13  # pixels between two signs at one place
 

@@ -151,6 +151,12 @@ def say_span(span: timedelta) -> str:
     return f"{number:.3g} {unit}{'' if number == 1 else 's'}"
 
 
+def say_day(moment: datetime, zone: ZoneInfo) -> str:
+    """A moment where the project is: a date where it is midnight there."""
+    local = moment.astimezone(zone)
+    return f"{local:%Y-%m-%d}" if (local.hour, local.minute) == (0, 0) else f"{local:%Y-%m-%d %H:%M}"
+
+
 def _find_trigger(policy: Retrain, facts: Facts, zone: ZoneInfo) -> tuple[Trigger, str | None, str] | None:
     labelled, harmful = facts.labelled, facts.harmful
     if "performance" in policy.on and labelled is not None and labelled.health == "degraded":
@@ -161,7 +167,7 @@ def _find_trigger(policy: Retrain, facts: Facts, zone: ZoneInfo) -> tuple[Trigge
     if "new_labels" in policy.on and facts.new_labels >= enough:
         return "new_labels", None, f"{facts.new_labels:,} new labels have come, and {enough:,} are enough"
     if "schedule" in policy.on and (facts.trained is None or _is_due(policy, facts.trained, facts.as_of, zone)):
-        since = f", and the newest training looked from {_day(facts.trained, zone)}" if facts.trained else ""
+        since = f", and the newest training looked from {say_day(facts.trained, zone)}" if facts.trained else ""
         return "schedule", None, f"a new {policy.every} has begun{since}"
     return None
 
@@ -174,7 +180,7 @@ def _find_bound(policy: Retrain, facts: Facts, zone: ZoneInfo) -> tuple[str, str
     if facts.awaiting is not None:
         return "awaiting", f"version {facts.awaiting} waits for a person's approval", None
     if facts.trained is not None and facts.trained > facts.as_of:
-        then = _day(facts.trained, zone)
+        then = say_day(facts.trained, zone)
         return (
             "clock",
             f"the newest training looked from {then}, later than this: has a clock jumped? Train by hand once to go on",
@@ -188,11 +194,11 @@ def _find_bound(policy: Retrain, facts: Facts, zone: ZoneInfo) -> tuple[str, str
     if facts.trained is not None:
         until = facts.trained + find_cooldown(policy, len(facts.refused) + facts.failed)
         if facts.as_of < until:
-            return "cooldown", f"it cools down until {_day(until, zone)}{_describe_refused(facts)}", until
+            return "cooldown", f"it cools down until {say_day(until, zone)}{_describe_refused(facts)}", until
     if facts.used >= policy.max_per_quarter:
         following = _next_quarter(facts.as_of, zone)
         were = "1 was trained" if facts.used == 1 else f"{facts.used} were trained"
-        said = f"{were} in this quarter, which is all it allows until {_day(following, zone)}"
+        said = f"{were} in this quarter, which is all it allows until {say_day(following, zone)}"
         return "quarter", said, following
     return None
 
@@ -219,7 +225,7 @@ def _describe_calm(policy: Retrain, facts: Facts, zone: ZoneInfo) -> str:
     if "new_labels" in policy.on:
         said.append(f"{facts.new_labels:,} of {_enough(policy, facts):,} new labels have come")
     if "schedule" in policy.on and facts.trained is not None:
-        said.append(f"the newest training looked from {_day(facts.trained, zone)}, in this {policy.every} already")
+        said.append(f"the newest training looked from {say_day(facts.trained, zone)}, in this {policy.every} already")
     return "; ".join(said)
 
 
@@ -235,8 +241,3 @@ def _next_quarter(moment: datetime, zone: ZoneInfo) -> datetime:
     begun = start_of("quarter", moment, zone)
     month = begun.month + 3
     return begun.replace(year=begun.year + (month > 12), month=month - 12 if month > 12 else month)
-
-
-def _day(moment: datetime, zone: ZoneInfo) -> str:
-    local = moment.astimezone(zone)
-    return f"{local:%Y-%m-%d}" if (local.hour, local.minute) == (0, 0) else f"{local:%Y-%m-%d %H:%M}"

@@ -61,7 +61,7 @@ def make_replayed(*lived: Lived, larger_is_better: bool = False, **more: Any) ->
         "command": "trueup replay shop --from w0 --to w9 --policy never,monthly",
         "metric": "mae",
         "title": "MAE",
-        "known_until": "2024-01-01T00:00:00+00:00",
+        "known_until": "2024-01-01",
         "settings": (),
         "ages": (),
         "aged_windows": 0,
@@ -84,8 +84,8 @@ def make_growth(windows: int = 12, more: Mapping[str, Any] | None = None) -> Rep
         for v in range(w + 1)
     ]
     ages, used = measure_staleness(aged, 30.4, larger_is_better=False)
-    told = [Happening(2.5, "2024-04-01T00:00:00+00:00", "promote", "Version 4 was trained; promote: better")]
-    told += [Happening(3.5, "2024-05-01T00:00:00+00:00", "wait", "it cools down until 2024-05-14")]
+    told = [Happening(2.5, "2024-04-01", "promote", "Version 4 was trained; promote: better")]
+    told += [Happening(3.5, "2024-05-01", "wait", "it cools down until 2024-05-14")]
     return make_replayed(
         make_lived("never", never, 0),
         make_lived("monthly", monthly, windows - 1),
