@@ -168,6 +168,8 @@ class FittedModel:
     mitigation: Mapping[str, Any] = field(default_factory=dict)  # what was done so that groups are decided more alike
     threshold_how: str = ""  # one sentence: where the threshold comes from
     dropped_features: Mapping[str, str] = field(default_factory=dict)  # column -> why no model sees it
+    # For each fold of the search what the winner's trial predicted for the rows validated on; None where not kept.
+    fold_predictions: tuple[NDArray[np.float64], ...] | None = field(default=None, repr=False, compare=False)
 
 
 # ---------------------------------------------------------------- evaluation

@@ -6,6 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -145,8 +146,11 @@ def train_model(
 
     `progress` is called after each trial with the trials done, the trials planned and the best score so far.
     """
-    from tasks.training.search import search_candidates
+    from tasks.training.search import FoldPredictions, search_candidates
 
     check_rows(frame, split, spec)
-    found = trials or search_candidates(frame, split, spec, progress=progress)
-    return fit_model(frame, split, spec, found)
+    kept = FoldPredictions()
+    found = trials or search_candidates(frame, split, spec, progress=progress, kept=kept)
+    model = fit_model(frame, split, spec, found)
+    won = next(t.number for t in found if (t.candidate, t.params) == (model.candidate, model.params))
+    return replace(model, fold_predictions=kept.find(won))

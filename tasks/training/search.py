@@ -25,6 +25,7 @@ from tasks.training.features import FeaturePlan, Preparation, make_preparation, 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, float], None]
 """Called after each trial with the trials done, the trials planned and the best score so far."""
+MOST_KEPT = 256 * 2**20  # bytes of predictions on the folds
 _RANDOM_TRIALS = 6  # before the sampler learns from what it has seen
 
 
@@ -37,13 +38,41 @@ class _Fold:
     categorical: tuple[int, ...]
 
 
+class FoldPredictions:
+    """What trials predicted for the rows that each fold validates on, so that the winner need not be fitted again.
+
+    Holds at most MOST_KEPT bytes: of the trials beyond them nothing is known.
+    """
+
+    def __init__(self) -> None:
+        self._of_trial: dict[int, list[NDArray[np.float64]]] = {}
+        self._room = MOST_KEPT
+
+    def add(self, trial: int, predictions: Sequence[NDArray[np.float64]]) -> None:
+        """Keep a trial's predictions, one array (rows,) or (rows, classes) for each fold."""
+        self._room -= sum(made.nbytes for made in predictions)
+        if self._room >= 0:
+            self._of_trial[trial] = list(predictions)
+
+    def find(self, trial: int) -> tuple[NDArray[np.float64], ...] | None:
+        """A trial's predictions, fold by fold; None where they were not kept."""
+        found = self._of_trial.get(trial)
+        return None if found is None else tuple(found)
+
+
 def search_candidates(
-    frame: TrainingFrame, split: Split, spec: Project, *, progress: Progress | None = None
+    frame: TrainingFrame,
+    split: Split,
+    spec: Project,
+    *,
+    progress: Progress | None = None,
+    kept: FoldPredictions | None = None,
 ) -> tuple[Trial, ...]:
     """Try candidates and parameters within the budgets of `train.search`; the finished trials in their order.
 
     First each candidate with its defaults, then what Optuna's seeded sampler asks for. No trial starts after the time
-    budget, the first always finishes; for a given number of trials the result does not depend on time. Raises
+    budget, the first always finishes; for a given number of trials the result does not depend on time. `kept` is given
+    what each trial predicted. Raises
     ConfigError for an unknown candidate or metric, DataError where no fold can be judged.
     """
     train = spec.train
@@ -62,12 +91,16 @@ def search_candidates(
             break
         started = time.monotonic()
         candidate, params = sampler.ask()
-        scores = []
+        scores, predictions = [], []
         for number, positions in enumerate(folds):
             key = (candidate.preparation, number)
             if key not in prepared:
                 prepared[key] = _prepare_fold(frame, plan, candidate.preparation, positions, train.seed)
-            scores.append(_score(candidate, params, prepared[key], frame, metric, spec))
+            score, prediction = _score(candidate, params, prepared[key], frame, metric, spec)
+            scores.append(score)
+            predictions.append(prediction)
+        if kept is not None:
+            kept.add(len(trials), predictions)
         trial = Trial(len(trials), candidate.name, params, tuple(scores), time.monotonic() - started)
         sampler.tell(trial.score)
         trials.append(trial)
@@ -161,17 +194,19 @@ def _score(
     frame: TrainingFrame,
     metric: Metric,
     spec: Project,
-) -> float:
+) -> tuple[float, NDArray[np.float64]]:
+    """The score of one fit, larger is better, and its predictions for the rows that the fold validates on."""
     setting = replace(Setting.of(spec.train), categorical=fold.categorical)
     model = candidate.makers[frame.task](params, setting)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # parameters at the edge of the space may not converge; the score tells
         model.fit(fold.train, fold.train_target)
     at = find_operating_point(spec.train, fold.train_target, frame.task)
-    value = metric.compute(fold.validation_target, predict_rows(model, fold.validation, frame.task), at)
+    prediction = predict_rows(model, fold.validation, frame.task)
+    value = metric.compute(fold.validation_target, prediction, at)
     if not math.isfinite(value):
         raise DataError(
             f"train.metric: {metric.name} is not defined on a search fold of {len(fold.validation_target)} rows"
             f" (candidate {candidate.name}). Choose another metric, or train on more rows."
         )
-    return float(value) if metric.larger_is_better else -float(value)
+    return (float(value) if metric.larger_is_better else -float(value)), prediction

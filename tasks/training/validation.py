@@ -21,24 +21,29 @@ def predict_folds(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Positions (n,) of the rows that the search's folds validate on, each once, and the predictions for them.
 
-    The winner's candidate and parameters are fitted once more on each fold's training rows: it costs as much as one
-    trial. What is not searched (calibration, mitigation) plays no part.
+    These are what the search has kept. Where it has not, the winner's candidate and parameters are fitted once more on
+    each fold's training rows, which costs as much as one trial. What is not searched (calibration, mitigation) plays
+    no part.
     """
     (candidate,) = find_candidates([model.candidate], frame.task)
     plan = plan_features(frame.frame.iloc[list(split.fit)], frame.features)
     target = frame.target.to_numpy()
     positions, predictions = [], []
     seen = np.zeros(len(target), bool)
-    for train, validation in usable_folds(frame, split):
-        fresh = validation[~seen[validation]]
+    for number, (train, validation) in enumerate(usable_folds(frame, split)):
+        new = ~seen[validation]
+        fresh = validation[new]
         if not len(fresh):
             continue
         seen[fresh] = True
+        positions.append(fresh)
+        if model.fold_predictions is not None:
+            predictions.append(model.fold_predictions[number][new])
+            continue
         estimator = make_pipeline(candidate, model.params, plan, frame.task, Setting.of(spec.train))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # as in the search
             estimator.fit(frame.frame.iloc[train], target[train])
-        positions.append(fresh)
         predictions.append(predict_rows(estimator, frame.frame.iloc[fresh], frame.task))
     return np.concatenate(positions), np.concatenate(predictions)
 

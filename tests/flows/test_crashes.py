@@ -16,6 +16,7 @@ from tests.flows.turns import (
     FIRST,
     FIRST_TURN,
     REFIT,
+    RETRAIN,
     SECOND,
     SECOND_TURN,
     both_at_once,
@@ -30,7 +31,7 @@ def test_every_crash_point_is_tried() -> None:
     for folder in ("flows", "tasks"):
         for path in (ROOT / folder).rglob("*.py"):
             named |= set(re.findall(r'crash_point\("([^"]+)"\)', path.read_text()))
-    assert named == {*FIRST_TURN, *SECOND_TURN, *DECISION, *APPROVAL, *REFIT, *ALERT}
+    assert named == {*FIRST_TURN, *SECOND_TURN, *DECISION, *APPROVAL, *REFIT, *RETRAIN, *ALERT}
 
 
 def test_killed_at_one_point_after_the_other(

@@ -59,6 +59,8 @@ DECISION = ("before-decision", "after-decision", "before-alias", "after-alias", 
 APPROVAL = ("before-look", "after-look")
 # A look that a challenger passes with `train.refit`: what comes before the release of what was fitted again.
 REFIT = ("after-look", "after-refit", "after-register", "before-release")
+# The policy asks for a challenger: only where a window is degraded, so test_retraining.py brings one about.
+RETRAIN = ("after-retrain-decision", "after-fit", "after-register")
 # A change of health is told: only where there is one, so test_alerts.py brings one about.
 ALERT = ("after-alert",)
 FIRST = ("--as-of", "2024-04-01")

@@ -19,7 +19,6 @@ from tasks.training.candidates import TRUSTED_TYPES
 from tasks.training.group_thresholds import GroupThresholds, name_groups
 from tasks.training.mitigation import check_groups, equalise_groups
 from tasks.training.model import check_task, fit_model
-from tasks.training.validation import predict_folds
 from tests.training.rows import make_columns, make_project, make_split, make_training
 
 ROWS = 8_000
@@ -167,14 +166,3 @@ def test_a_training_carries_it_and_an_explanation_tells_the_shift(calibrate: str
 def test_only_yes_or_no_can_be_made_alike() -> None:
     with pytest.raises(ConfigError, match="this target is regression"):
         check_task(make_project(mitigation={"by": "member"}), "regression")
-
-
-def test_validation_rows_are_those_of_the_folds_each_once() -> None:
-    frame, target = make_columns(600)
-    rows, split = make_training(frame.drop(columns=["nothing", "always", "label"]), target), make_split(600)
-    spec = make_project(candidates=["logistic"])
-    model = fit_model(rows, split, spec, (Trial(0, "logistic", {"C": 1.0}, (0.5,), 0.1),))
-    positions, prediction = predict_folds(model, rows, split, spec)
-    assert sorted(positions) == sorted({i for _, validation in split.folds for i in validation})
-    assert prediction.shape == positions.shape
-    assert not set(positions) & set(split.test)

@@ -76,7 +76,10 @@ def test_recorded_trials_replay_to_the_identical_model() -> None:
     again = train_model(training, split, spec, trials=model.trials, progress=lambda *call: calls.append(1))
     assert not calls, "no search is run"
     np.testing.assert_array_equal(again.estimator.predict_proba(frame), model.estimator.predict_proba(frame))
-    plain = [to_json(dataclasses.replace(m, estimator=None, trials=(), fit_seconds=0.0)) for m in (model, again)]
+    plain = [
+        to_json(dataclasses.replace(m, estimator=None, trials=(), fit_seconds=0.0, fold_predictions=None))
+        for m in (model, again)
+    ]
     assert plain[0] == plain[1] and again.trials == model.trials
     twice = train_model(training, split, spec)
     np.testing.assert_array_equal(twice.estimator.predict_proba(frame), model.estimator.predict_proba(frame))
