@@ -12,6 +12,7 @@ from flows.answer import INDENT, WIDTH, label_text
 from flows.keys import verdict_key
 from flows.plan import find_twin
 from tasks.ledger import Entry
+from tasks.stats.disagreement import say_disagreement
 
 DONE = {
     "promote": "promoted",
@@ -81,6 +82,10 @@ def _tell_evidence(entry: Entry, rests_on: Entry, all_of_them: Iterable[Entry]) 
         yield label_text("compared", text)
     else:
         yield label_text("compared", "with no champion")
+    shadow = found.get("shadow") or {}
+    if count := shadow.get("batches"):
+        far = say_disagreement(shadow.get("disagreement"))
+        yield label_text("in shadow", f"{count} {'batch' if count == 1 else 'batches'}, {shadow['rows']:,} rows: {far}")
     rows = f"trained on {trained['rows']:,} rows" if trained.get("rows") else ""
     twin = find_twin(trained)
     at_look = f"look {found['look']} of {found['looks']}" if rests_on.step == "look" or twin is not None else ""

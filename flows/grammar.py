@@ -12,7 +12,7 @@ STEPS = {
     "run": "bring a project up to date: validate, train, release, score and monitor what is due",
     "validate": "check batches against the project's contract",
     "train": "train a challenger, judge it, and release it if it passed",
-    "score": "score the batches that were not scored yet, with the champion",
+    "score": "score the batches that were not scored yet, with the champion (and a held challenger in shadow)",
     "monitor": "look at scored batches: labels, performance, drift, health",
 }
 

@@ -45,6 +45,11 @@ def score_key(batch: Batch) -> str:
     return digest("score", batch.key, batch.inputs)
 
 
+def shadow_key(batch: Batch, version: int) -> str:
+    """The key of a batch's scoring in shadow: what a model sees of it, and which version looks."""
+    return digest("shadow", batch.key, batch.inputs, version)
+
+
 def verdict_key(evidence: Entry, changed: bool = False) -> str:
     """The key of the decision that follows a verdict; `changed`: of the one after the champion had changed."""
     key = digest("verdict", evidence.key)

@@ -15,6 +15,7 @@ from flows.champion import Served, find_evidence, find_opponent, find_unseen_row
 from flows.cut import count_labelled
 from flows.evidence import describe_evidence
 from flows.keys import digest, limits_asked
+from flows.shadow_evidence import describe_shadow, gather_shadow
 from flows.show import show_verdict
 from flows.train import load_accepted_rows, make_cut, record_checks
 from flows.workspace import Workspace
@@ -76,6 +77,7 @@ def look_again(workspace: Workspace, version: int) -> Entry:
         "compared_with": compared_with,
         "look": number,
         "looks": most,
+        "shadow": describe_shadow(gather_shadow(workspace.ledger, name, {version})),  # to be read; no gate does
     }
     crash_point("before-look")
     entry = workspace.record("look", key, str(version), verdict.outcome, verdict.reason, payload)

@@ -16,6 +16,8 @@ from flows.engine.launch import flow
 from flows.keys import monitor_key
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
 from flows.plan import to_walk
+from flows.shadow import measure_shadow, publish_measured
+from flows.shadow_evidence import Finding
 from flows.show import show_window
 from flows.validate import check_batches, result_of
 from flows.window_facts import find_metric
@@ -93,12 +95,16 @@ def _monitor(workspace: Workspace, batch: Batch, checked: Entry, scored: Entry |
         expected_rows=batch.rows,
         now=workspace.now,
     )
-    window = replace(window, notes=(*window.notes, *notes))
+    shadow, unmeasured = measure_shadow(workspace, batch, scored) if scored else ({}, "")
+    notes = (*window.notes, *notes, *([unmeasured] if unmeasured else []))
+    window = replace(window, notes=notes, shadow=shadow)
     crash_point("after-window")
     if version is not None:
         log_window(registry, version, window, end)
         crash_point("after-window-logged")
-    workspace.record("monitor", key, batch.key, window.health, window.sentence, _payload(workspace, window))
+    payload = _payload(workspace, window)
+    publish_measured(workspace, Finding("monitor", batch.key, window.health, window.sentence, payload))
+    workspace.record("monitor", key, batch.key, window.health, window.sentence, payload)
     show_window(workspace, window)
     return window.health
 
@@ -195,6 +201,7 @@ def _payload(workspace: Workspace, window: Window) -> dict[str, Any]:
         "delays": [list(point) for point in window.delays],
         "trace": dict(window.trace),
         "faults": list(window.faults),
+        "shadow": dict(window.shadow),
         "notes": list(window.notes),
         "report": workspace.stored(window.report),
         "counts": workspace.stored(window.counts),

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from flows.challenger import find_held, find_shadow, plan_shadow, proposed_version
 from flows.cut import count_labelled, cut_all, first_cut, narrow_cut
 from flows.keys import (
     labels_key,
     monitor_key,
-    refit_key,
     score_key,
     specification,
     training_key,
@@ -28,10 +28,9 @@ from tasks.errors import ConfigError
 from tasks.ledger import Entry, Ledger
 from tasks.table import microseconds
 
-Action = Literal["labels", "validate", "train", "release", "look", "score", "monitor", "retrain"]
+Action = Literal["labels", "validate", "train", "release", "look", "score", "shadow", "monitor", "retrain"]
 ASKED = "asked"  # the subject of a training that the policy asks for
 DELIVERIES = "deliveries"  # what the entry of labels that came apart from the rows is about
-SETTLED = ("leaks", "robust", "sound", "speed", "size")  # gates on which new labels have no bearing
 LOOK_GROWTH = 0.5  # a held challenger is looked at again when the rows to judge by have grown by this share
 
 
@@ -88,17 +87,19 @@ def plan_turn(
         steps.append(Step("release", str(pending.subject), True, "passed its gates; its release was cut off"))
     elif not aliases_follow(ledger, project.name):
         steps.append(Step("release", "aliases", True, "decided in the ledger, but MLflow's aliases do not follow yet"))
-    steps.append(_plan_training(project, ledger, visible, as_of, champion is not None, pending))
-    if champion is not None and pending is None and not steps[-1].due:
+    training = _plan_training(project, ledger, visible, as_of, champion is not None, pending)
+    steps.append(training)
+    if champion is not None and pending is None and not training.due:
         steps.extend(_plan_look(project, ledger, visible, as_of))
     proposed = proposed_version(ledger, project.name)
     if proposed is not None:
         waiting.append(f"version {proposed} passed its gates and waits for approval: {approval(project, proposed)}")
-    elif champion is None and pending is None and not steps[-1].due:
-        waiting.append(f"no champion yet: {steps[-1].why}. New rows or a changed project file train again")
+    elif champion is None and pending is None and not training.due:
+        waiting.append(f"no champion yet: {training.why}. New rows or a changed project file train again")
     walked = to_walk(ledger, project.name, visible)
+    shadow = find_shadow(ledger, project.name) if pending is None and not training.due else None  # else another is next
     for batch in walked:
-        steps.extend(_plan_batch(project, ledger, batch, as_of, champion is not None))
+        steps.extend(_plan_batch(project, ledger, batch, as_of, champion is not None, shadow))
     if champion is not None and not any(s.due for s in steps):  # else it would be decided on less than is there
         steps.extend(_plan_retraining(project, ledger, visible, as_of, proposed))
     return Plan(as_of, visible, tuple(steps), tuple(waiting))
@@ -142,15 +143,6 @@ def pending_release(ledger: Ledger, name: str) -> Entry | None:
     newest = max(verdicts, key=lambda e: e.seq)
     decided = any(e.seq > newest.seq for e in ledger.entries(name, step="release") if e.subject == newest.subject)
     return None if decided else newest
-
-
-def proposed_version(ledger: Ledger, name: str) -> int | None:
-    """The version that waits for a person's approval."""
-    challenger = ledger.standing(name).challenger
-    if challenger is None:
-        return None
-    decided = ledger.latest(name, step="release", subject=str(challenger))
-    return challenger if decided is not None and decided.outcome == "propose" else None
 
 
 def approval(project: LoadedProject, version: int | str) -> str:
@@ -209,23 +201,11 @@ def _plan_training(
 
 def _plan_look(project: LoadedProject, ledger: Ledger, visible: tuple[Batch, ...], as_of: datetime) -> Sequence[Step]:
     """Whether a held challenger is decided again: rows alone kept it, looks are left, and there are new ones enough."""
-    name, standing = project.name, ledger.standing(project.name)
-    version, champion = standing.challenger, standing.champion
-    if version is None or champion is None or version < champion.version:
-        return ()  # what is older than the champion was passed over by it
-    decided = ledger.latest(name, step="release", subject=str(version))
-    if decided is None or decided.outcome != "hold":
+    name, held = project.name, find_held(ledger, project.name)
+    if held is None:
         return ()
-    verdicts = [e for step in ("train", "look") if (e := ledger.latest(name, step=step, subject=str(version)))]
-    newest = max(verdicts, key=lambda e: e.seq)
-    if ledger.find(name, "train", refit_key(newest)) is not None:
-        return ()  # it passed, and the version that it was fitted again as is decided about in its place
-    evidence = newest.payload
-    kept_by = [g for g in evidence["gates"] if g["status"] == "inconclusive"]
-    if any(g["name"] in SETTLED or g["evidence"].get("withdrawn") for g in kept_by):
-        return ()
-    look, subject = evidence["look"] + 1, str(version)
-    if look > evidence["looks"]:
+    evidence, look, subject = held.evidence, held.look, str(held.version)
+    if look > held.looks:
         return (
             Step("look", subject, False, f"held, and all looks are used ({evidence['looks']}); only a person decides"),
         )
@@ -266,8 +246,9 @@ def _plan_retraining(
 
 
 def _plan_batch(
-    project: LoadedProject, ledger: Ledger, batch: Batch, as_of: datetime, has_champion: bool
+    project: LoadedProject, ledger: Ledger, batch: Batch, as_of: datetime, has_champion: bool, shadow: int | None
 ) -> Sequence[Step]:
+    """`shadow` is the version that scores beside the champion."""
     name, key = project.name, batch.key
     checked = ledger.find(name, "validate", validate_key(project, batch))
     scored = ledger.latest(name, step="score", subject=key)
@@ -296,6 +277,8 @@ def _plan_batch(
         steps.append(Step("score", key, True, why))
     else:
         steps.append(Step("score", key, False, f"scored by version {scored.payload['version']}" if scored else ""))
+    if shadow is not None and not refused and (found := plan_shadow(ledger, name, batch, shadow)) is not None:
+        steps.append(Step("shadow", key, *found))
     if window is not None:
         steps.append(Step("monitor", key, False, f"{window.outcome}, and no label came since"))
     elif has_champion or refused:

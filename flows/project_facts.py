@@ -7,9 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from flows.challenger import proposed_version
 from flows.decisions import is_verdict
 from flows.links import Links
-from flows.plan import DELIVERIES, proposed_version
+from flows.plan import DELIVERIES
 from flows.policy import STEP as RETRAIN
 from flows.policy import find_pause
 from flows.window_facts import list_windows

@@ -9,13 +9,14 @@ them before anything is removed: so a prune that was cut off is finished by the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.aliases import note_ledger
 from flows.answer import Answer
+from flows.champion import find_pruned
 from flows.keys import digest
 from flows.workspace import Workspace, check_begun, open_workspace
 from tasks.config import load_project
@@ -96,7 +97,8 @@ def _find_waste(workspace: Workspace, registry: Registry, shelf: Shelf, entries:
         "versions": tuple(path for s in versions.values() for path in list_files(registry, s)),
         "dead runs": tuple(path for s in dead.values() for path in list_files(registry, s)),
     }
-    return Waste(versions, dead, _find_files(workspace, entries, keep), stored_files, len(shelf.versions))
+    gone = {*versions, *find_pruned(workspace.ledger, workspace.project.name)}
+    return Waste(versions, dead, _find_files(workspace, entries, keep, gone), stored_files, len(shelf.versions))
 
 
 def _find_kept(workspace: Workspace, shelf: Shelf, entries: Iterable[Entry], keep: int) -> set[int]:
@@ -112,22 +114,31 @@ def _find_kept(workspace: Workspace, shelf: Shelf, entries: Iterable[Entry], kee
     return kept
 
 
-def _find_files(workspace: Workspace, entries: Iterable[Entry], keep: int) -> dict[str, tuple[Path, ...]]:
-    """Files of a batch that newer ones took the place of, beyond the newest `keep` of each batch."""
+def _find_files(
+    workspace: Workspace, entries: Iterable[Entry], keep: int, gone: Collection[int]
+) -> dict[str, tuple[Path, ...]]:
+    """Files of a batch that newer ones took the place of, beyond the newest `keep` of each batch; and what versions
+    that are `gone` have predicted in shadow."""
     places: dict[str, tuple[str, Callable[[Mapping[str, object]], list[object]]]] = {
         "score": ("superseded predictions", lambda p: [p["path"]]),
+        "shadow": ("predictions in shadow", lambda p: [p.get("path")]),
         "monitor": ("drift reports", lambda p: [p["report"], p["counts"]]),
         "validate": ("contract pages", lambda p: [p["page"]]),
     }
     files: dict[str, tuple[Path, ...]] = {}
     for step, (called, name_files) in places.items():
         series: dict[tuple[str, object], list[list[Path]]] = {}
+        forsaken: set[Path] = set()
         for entry in entries:
             if entry.step == step:
+                located = list(_locate(workspace, name_files(entry.payload)))
+                if step == "shadow" and entry.payload["version"] in gone:
+                    forsaken.update(located)
+                    continue
                 of = (str(entry.subject), entry.payload.get("labels"))  # training's checks are a series of their own
-                series.setdefault(of, []).append(list(_locate(workspace, name_files(entry.payload))))
+                series.setdefault(of, []).append(located)
         newest = {path for revisions in series.values() for paths in _distinct(revisions)[-keep:] for path in paths}
-        old = {path for revisions in series.values() for paths in revisions for path in paths} - newest
+        old = forsaken | ({path for revisions in series.values() for paths in revisions for path in paths} - newest)
         files[called] = tuple(sorted(path for path in old if path.is_file()))
     return files
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flows.champion import find_training, version_of
 from flows.decisions import is_verdict
 from flows.plan import find_twin
+from flows.shadow_evidence import Finding, gather_shadow
 from flows.workspace import Workspace
 from tasks.config import LoadedProject
 from tasks.errors import InfrastructureError
@@ -48,8 +49,17 @@ def publish(workspace: Workspace, version: int) -> None:
         _publish_one(workspace, number, decisions)
 
 
-def gather_dossier(workspace: Workspace, version: int, decisions: Sequence[Entry]) -> Dossier:
-    """What the ledger has about a version; `decisions` are all release entries of the project, in order."""
+def publish_shadow(workspace: Workspace, version: int, pending: Finding) -> None:
+    """Write the pages of a version in shadow as they are once `pending` stands in the ledger: a turn that is cut off
+    in between leaves no entry, is done again, and makes the same pages. InfrastructureError as for `publish`."""
+    _publish_one(workspace, version, workspace.ledger.entries(workspace.project.name, step="release"), pending)
+
+
+def gather_dossier(
+    workspace: Workspace, version: int, decisions: Sequence[Entry], pending: Finding | None = None
+) -> Dossier:
+    """What the ledger has about a version; `decisions` are all release entries of the project, in order, and `pending`
+    is what is about to be written of its scoring in shadow."""
     from tasks.reports.dossier import Dossier, Look
 
     project, ledger = workspace.project, workspace.ledger
@@ -61,6 +71,7 @@ def gather_dossier(workspace: Workspace, version: int, decisions: Sequence[Entry
         Look(int(e.payload.get("look", n)), e.at, e.outcome, e.reason, e.payload)
         for n, e in enumerate((trained, *judged), 1)
     ]
+    twin = find_twin(trained.payload)
     return Dossier(
         project=project.name,
         argument=project.address,
@@ -73,15 +84,18 @@ def gather_dossier(workspace: Workspace, version: int, decisions: Sequence[Entry
         decisions=_list_decisions(decisions, version, (trained, *judged)),
         spec=_read_spec(open_registry(project.home), version_of(trained)),
         successor=int(str(again_as[-1])) if again_as else None,
+        shadow=gather_shadow(ledger, project.name, {version, *([twin] if twin is not None else [])}, pending),
     )
 
 
-def _publish_one(workspace: Workspace, version: int, decisions: Sequence[Entry]) -> None:
+def _publish_one(
+    workspace: Workspace, version: int, decisions: Sequence[Entry], pending: Finding | None = None
+) -> None:
     from tasks.reports.advice import tell_state
     from tasks.reports.card import write_card_html, write_card_markdown
     from tasks.reports.decision import write_decision_page
 
-    dossier = gather_dossier(workspace, version, decisions)
+    dossier = gather_dossier(workspace, version, decisions, pending)
     pages = {
         DECISION: write_decision_page(dossier),
         CARD: write_card_html(dossier),

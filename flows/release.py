@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flows.aliases import move_aliases, note_ledger
+from flows.challenger import proposed_version
 from flows.champion import find_evidence, find_training
 from flows.engine.launch import flow
 from flows.keys import digest, verdict_key
 from flows.overview import publish_overview
 from flows.parameters import DecidedBy, OptionalModelNumber, Override, ProjectName, Reason, ReleaseAction
-from flows.plan import aliases_follow, proposed_version
+from flows.plan import aliases_follow
 from flows.recheck import check_served, find_overruled, find_rolled_back_twin, is_unreadable, renew_evidence
 from flows.show import show_decision
 from flows.workspace import Workspace, check_begun, open_workspace

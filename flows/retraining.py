@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flows.challenger import proposed_version
 from flows.keys import digest
-from flows.plan import proposed_version
 from flows.policy import FAILED, STEP, decide_retraining, retraining_key
 from flows.workspace import Workspace
 from tasks.errors import DataError

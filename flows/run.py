@@ -101,7 +101,7 @@ def _perform(workspace: Workspace, step: Step, project: str, overrides: list[str
         else:
             train(project, moment, overrides=overrides)
     else:
-        flow = {"validate": validate, "score": score, "monitor": monitor}[step.action]
+        flow = {"validate": validate, "score": score, "shadow": score, "monitor": monitor}[step.action]
         flow(project, moment, batch=step.subject, overrides=overrides, force=force)
 
 

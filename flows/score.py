@@ -1,4 +1,4 @@
-"""The batches that were not scored yet, each by the champion of its turn."""
+"""The batches that were not scored yet, each by the champion of its turn, and then by the challenger in shadow."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from flows.engine.launch import current_run_id, flow
 from flows.keys import score_key
 from flows.parameters import AsOf, BatchKey, Force, Overrides, ProjectName
 from flows.plan import to_walk
+from flows.shadow import score_shadows
 from flows.validate import check_batches, quarantined_rows
 from flows.workspace import Workspace, open_workspace
 from tasks.data.source import Batch, table_of
@@ -29,7 +30,8 @@ def score(
 ) -> list[str]:
     """Score batches with the champion: those not scored yet, or one that is named. Refused batches are left out.
 
-    Returns the keys of the batches that were scored now.
+    A challenger that is held or waits for a person then scores in shadow what it has not seen: its predictions are kept
+    apart, and whatever becomes of it stops nothing. Returns the keys of the batches that the champion scored now.
     """
     with open_workspace(project, as_of, overrides, "score") as workspace:
         name = workspace.project.name
@@ -47,6 +49,7 @@ def score(
             champion = champion or load_champion(workspace)
             _score(workspace, one, checked, champion)
             scored.append(one.key)
+        score_shadows(workspace, batches, force)
         return scored
 
 

@@ -13,12 +13,14 @@ from typing import Any
 from flows.answer import INDENT
 from flows.engine.artifacts import show_link, show_markdown, show_table
 from flows.publication import CARD, DECISION, page_paths
+from flows.shadow_evidence import say_live
 from flows.summary import TurnReport
 from flows.workspace import Workspace
 from tasks.ledger import Entry
 from tasks.registry import open_registry, page_link, run_link
 from tasks.reports.markdown import code, escape
 from tasks.results import ContractResult, MetricValue, Window
+from tasks.stats.disagreement import say_disagreement
 from tasks.stats.metrics import METRICS
 
 MOST_COLUMNS = 20
@@ -121,6 +123,9 @@ def describe_window(window: Window) -> str:
         lines.append(_table(("metric", "realised", "estimated without labels", "promised"), rows))
     if window.trust:
         lines.append(f"**Estimates so far:** {escape(window.trust)}")
+    if window.shadow:
+        said = (say_live(window.shadow), say_disagreement(window.shadow.get("disagreement")))
+        lines.append(f"**In shadow:** {escape('; '.join(part for part in said if part))}.")
     if window.delays and window.labelled:
         curve = [
             ("1 day" if days == 1 else f"{days} days", f"{share:.0%}", f"{old:,}") for days, old, share in window.delays

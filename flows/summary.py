@@ -9,9 +9,11 @@ from typing import Any
 from flows.answer import label_text, show_plain, wrap_text
 from flows.overview import page_path
 from flows.plan import Plan, approval, find_twin
+from flows.shadow_evidence import say_live
 from flows.workspace import Workspace
 from tasks.config import LoadedProject, shown
 from tasks.ledger import Entry, Ledger
+from tasks.stats.disagreement import say_disagreement
 
 MOST_LINES = 15
 MOST_NAMED = 3  # windows that were not well, beside the newest
@@ -75,6 +77,7 @@ def describe(
     lines += _trained(by_step.get("train", []))
     lines += _released(project, by_step.get("release", []), by_step.get("alias", []))
     lines += _scored(by_step.get("score", []))
+    lines += _shadowed(by_step.get("shadow", []), by_step.get("monitor", []))
     lines += _monitored(by_step.get("monitor", []))
     lines += _told(by_step.get("alert", []))
     if len(lines) == 1:
@@ -214,6 +217,24 @@ def _scored(entries: list[Entry]) -> list[str]:
     versions = sorted({e.payload["version"] for e in entries})
     return [_line("scored", f"{_keys([e.subject for e in entries])}: {rows:,} rows by version "
                             f"{', '.join(map(str, versions))}")]  # fmt: skip
+
+
+def _shadowed(entries: list[Entry], windows: list[Entry]) -> list[str]:
+    """One line of the challenger beside the champion: what the newest window with labels says of both, else how far its
+    newest predictions lie from what was served; and one where it could not score."""
+    failed = [e for e in entries if e.outcome == "failed"]
+    scored = [e for e in entries if e.outcome != "failed"]
+    lines = [
+        _line("shadow", f"{_keys([e.subject])}: version {e.payload['version']} failed: {e.reason}") for e in failed[-1:]
+    ]
+    measured = [e for e in windows if (e.payload.get("shadow") or {}).get("rows")]
+    if measured:
+        lines.append(_line("shadow", f"{_keys([measured[-1].subject])}: {say_live(measured[-1].payload['shadow'])}"))
+    elif scored:
+        rows, far = sum(e.payload["rows"] for e in scored), say_disagreement(scored[-1].payload["disagreement"])
+        keys = _keys(list(dict.fromkeys(e.subject for e in scored)))
+        lines.append(_line("shadow", f"{keys}: {rows:,} rows by version {scored[-1].payload['version']} beside; {far}"))
+    return lines
 
 
 def _monitored(entries: list[Entry]) -> list[str]:

@@ -486,6 +486,27 @@ class ScoredBatch:
 
 
 @dataclass(frozen=True)
+class PredictionFile:
+    """The predictions of a batch, and what they mean: `classes` in the order of the probabilities, none for values.
+
+    `prefix` stands before the names of its columns where its model serves nobody.
+    """
+
+    path: Path
+    task: Literal["binary", "multiclass", "regression"]
+    classes: tuple[Any, ...] = ()
+    threshold: float | None = None
+    prefix: str = ""
+
+    @property
+    def numbers(self) -> list[str]:
+        """The columns that hold its numbers."""
+        by_class = [f"probability_{i}" for i in range(len(self.classes))]
+        names = {"binary": ["probability"], "regression": ["prediction"], "multiclass": by_class}[self.task]
+        return [self.prefix + name for name in names]
+
+
+@dataclass(frozen=True)
 class Window:
     """Monitoring's verdict on a period of production rows."""
 
@@ -522,6 +543,7 @@ class Window:
     skew: Mapping[str, str] = field(default_factory=dict)  # column -> what scoring saw and training did not
     effects: Mapping[str, float] = field(default_factory=dict)  # column -> distance x importance
     trace: Mapping[str, Any] = field(default_factory=dict)  # what later windows are compared with
+    shadow: Mapping[str, Any] = field(default_factory=dict)  # a challenger's predictions beside the champion's
     end: datetime | None = None
     monitored_at: datetime | None = None
 

@@ -17,16 +17,23 @@ Joined = tuple[pd.DataFrame, NDArray[np.float64], NDArray[np.int64]]
 
 
 def join_predictions(
-    table: TableRef, columns: Sequence[str], path: Path | None, task: TaskType, classes: int, rows: int = CHUNK_ROWS
+    table: TableRef,
+    columns: Sequence[str],
+    path: Path | None,
+    task: TaskType,
+    classes: int,
+    rows: int = CHUNK_ROWS,
+    prefix: str = "",
 ) -> Iterator[Joined]:
     """Yield rows of the batch, their predictions, and their positions in the batch, some rows at a time.
 
     Predictions are (n,) or for a multiclass target (n, classes), as `predict_rows` gives them; nan for rows that
     were not scored, and for all where `path` is None. Raises DataError where the file holds rows that the batch does
-    not: it is of another batch, or the batch changed.
+    not: it is of another batch, or the batch changed. `prefix` stands before the names of the file's columns where
+    its model serves nobody.
     """
     width = classes if task == "multiclass" else 1
-    waiting = _Predictions(path, task, width, rows) if path else None
+    waiting = _Predictions(path, task, width, rows, prefix) if path else None
     start = 0
     for frame in table.chunks(rows, columns):
         prediction = np.full((len(frame), width), np.nan)
@@ -46,9 +53,10 @@ def join_predictions(
 class _Predictions:
     """Reads a predictions file along the batch's positions."""
 
-    def __init__(self, path: Path, task: TaskType, width: int, rows: int) -> None:
+    def __init__(self, path: Path, task: TaskType, width: int, rows: int, prefix: str) -> None:
         by_class = [f"probability_{i}" for i in range(width)]
-        self._columns = {"binary": ["probability"], "regression": ["prediction"], "multiclass": by_class}[task]
+        names = {"binary": ["probability"], "regression": ["prediction"], "multiclass": by_class}[task]
+        self._columns = [prefix + name for name in names]
         batches = read_file(str(path), None, rows, ["row", *self._columns])
         self._frames = (to_frame(b) for b in batches)
         self._held = pd.DataFrame({name: [] for name in ("row", *self._columns)}).astype({"row": np.int64})

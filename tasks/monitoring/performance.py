@@ -16,7 +16,7 @@ from tasks.config import Project
 from tasks.monitoring.calibration import Bias, measure_bias
 from tasks.monitoring.sample import RowSample
 from tasks.results import MetricValue
-from tasks.stats.intervals import block_rows, deal_rows, needs_each_class, replicate, two_sided
+from tasks.stats.intervals import Blocks, block_rows, deal_rows, needs_each_class, replicate, two_sided
 from tasks.stats.metrics import METRICS, Metric, OperatingPoint, TaskType, find_metric
 from tasks.stats.personal import FEWEST_OF_A_VALUE, find_personal
 
@@ -61,6 +61,17 @@ def find_operating_point(spec: Project, threshold: float | None) -> OperatingPoi
         costs.false_negative if costs else None,
         spec.train.quantile,
     )
+
+
+def find_blocks(rows: pd.DataFrame, spec: Project, seed: int) -> tuple[Blocks, bool]:
+    """The blocks of `rows` (n) that are not independent, named in their column `block`; dealt at random where there is
+    none, and where all are of one, which is said."""
+    if "block" in rows:
+        unit = "groups" if spec.data.group else "days"
+        blocks = block_rows(rows["block"].tolist(), unit, ordered=spec.data.group is None)
+        if blocks.count != 1:
+            return blocks, False
+    return deal_rows(len(rows), seed), "block" in rows
 
 
 class LabelledRows:
@@ -110,13 +121,7 @@ class LabelledRows:
         y, of = rows["y"].to_numpy(), rows.filter(regex=r"^p\d+$").to_numpy()
         y = y if self._task == "regression" else y.astype(np.int64)
         prediction = of if self._task == "multiclass" else of[:, 0]
-        unit = "groups" if spec.data.group else "days"
-        if "block" in rows:
-            blocks = block_rows(rows["block"].tolist(), unit, ordered=spec.data.group is None)
-        else:
-            blocks = deal_rows(len(y), self._seed)
-        single = blocks.count == 1
-        blocks = deal_rows(len(y), self._seed) if single else blocks
+        blocks, single = find_blocks(rows, spec, self._seed)
         at = find_operating_point(spec, threshold)
         named = METRICS.get(metric or spec.train.metric or "")
         main = named if named and self._task in named.tasks else find_metric(None, self._task)

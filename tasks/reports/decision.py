@@ -16,6 +16,7 @@ from tasks.reports.dossier import Dossier, gate_kind, metric_title
 from tasks.reports.figures import Axis, draw_bar, draw_spread
 from tasks.reports.ladder import view_gate
 from tasks.reports.rendering import render_html
+from tasks.reports.shadow import view_shadow
 from tasks.reports.wording import is_number, moment, number, plain, shorten, signed
 
 _MOST_ROWS = 30  # of any table of names
@@ -52,6 +53,7 @@ def write_decision_page(dossier: Dossier) -> str:
         gates=[view_gate(gate, dossier) for gate in dossier.gates],
         reversed=any(gate_kind(gate) in JUDGED_BY_FAILING for gate in dossier.gates),
         audit=view_audit(dossier),
+        shadow=view_shadow(dossier),
         comparison=comparison,
         no_comparison=_explain_no_comparison(dossier) if not comparison else "",
         spreads=_view_models(evidence, record),

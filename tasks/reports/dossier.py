@@ -42,6 +42,27 @@ class Look:
 
 
 @dataclass(frozen=True)
+class ShadowBatch:
+    """A batch that the version, or its twin, scored in shadow beside a champion, and what both were worth on those of
+    its rows that have a label by now. A number that is not known is None."""
+
+    batch: str
+    version: int
+    champion: int | None
+    rows: int
+    disagreement: Mapping[str, Any]  # rows, decisions, distance, spread, relative
+    metric: str = ""
+    labelled: int = 0
+    value: float | None = None
+    champion_value: float | None = None
+    gain: float | None = None  # above 0 speaks for the version
+    low: float | None = None
+    high: float | None = None
+    confidence: float | None = None
+    failed: str = ""  # why it could not be scored
+
+
+@dataclass(frozen=True)
 class Dossier:
     """A version. `argument` is what commands take for its project, `spec` the project file it was trained by."""
 
@@ -56,6 +77,7 @@ class Dossier:
     decisions: Sequence[Decision] = ()
     spec: Mapping[str, Any] = field(default_factory=dict)
     successor: int | None = None  # the version that it was fitted again as, once it had passed at a look
+    shadow: Sequence[ShadowBatch] = ()
 
     @property
     def look(self) -> Look:

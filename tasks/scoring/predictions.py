@@ -1,4 +1,4 @@
-"""The champion over one batch: one Parquet file of predictions, whole or not there, in memory that does not grow."""
+"""A model over one batch: one Parquet file of predictions, whole or not there, in memory that does not grow."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from tasks.stage import crash_point, stage
 from tasks.stats.prediction import decide_rows, predict_rows
 from tasks.table import CHUNK_ROWS, TableRef, read_file, to_frame
 
+SHADOW = "shadow_"  # before the names of what a model that serves nobody has said
+
 
 def write_predictions(
     project: LoadedProject,
@@ -38,6 +40,7 @@ def write_predictions(
     flow_run_id: str,
     content: str,
     now: datetime,
+    shadow: bool = False,
     rows: int = CHUNK_ROWS,
 ) -> ScoredBatch:
     """Score the rows of a batch that are not in `skip` (positions within the batch) and write them to one file.
@@ -49,16 +52,21 @@ def write_predictions(
     ... (multiclass, in the order of `classes`), `model_version`, `run_id`, `flow_run_id`, `scored_at`.
 
     The file is named by the batch, its `content`, the rows left out and the model version: scoring the same again
-    replaces the file by an equal one, and a batch whose content changed gets a file beside the old one. Raises
+    replaces the file by an equal one, and a batch whose content changed gets a file beside the old one.
+
+    With `shadow` the model serves nobody, and nobody is to take its predictions for served ones: they go into another
+    folder, under another ending, with `shadow_prediction_id` (never the id of a served one), `shadow_prediction` and
+    `shadow_probability` in the place of these columns. Raises
     DataError where the model gives something that is not a number or the batch is not the one that `skip` was made
     for, InfrastructureError where the file cannot be written.
     """
     left_out = np.unique(np.asarray(skip, np.int64))
     name = safe_name(table.batch, content, left_out.astype("<i8").tobytes())
-    path = project.folder / "predictions" / f"{name}-v{version.version}.parquet"
+    folder, ending, called = ("shadow", ".shadow.parquet", SHADOW) if shadow else ("predictions", ".parquet", "")
+    path = project.folder / folder / f"{name}-v{version.version}{ending}"
     data = project.spec.data
     columns = list(dict.fromkeys([*features, *(c for c in (data.id, data.time) if c)]))
-    prefix = "\0".join((project.name, table.batch, str(version.version), "")).encode("utf-8", "surrogatepass")
+    prefix = "\0".join((called + project.name, table.batch, str(version.version), "")).encode("utf-8", "surrogatepass")
     constants = {"model_version": version.version, "run_id": version.run_id, "flow_run_id": flow_run_id}
     seen = written = 0
     total = 0.0
@@ -72,11 +80,11 @@ def write_predictions(
             values, numbers = _predict(estimator, frame[list(features)], task, classes, threshold, table.batch)
             ids = _row_ids(frame[data.id] if data.id else None, positions)
             fixed = {
-                "prediction_id": pa.array(_prediction_ids(prefix, ids, positions), pa.string()),
+                f"{called}prediction_id": pa.array(_prediction_ids(prefix, ids, positions), pa.string()),
                 "row_id": pa.array(ids, pa.string()),
                 "row": pa.array(positions, pa.int64()),
                 **({"time": pa.array(frame[data.time], pa.timestamp("us", "UTC"))} if data.time else {}),
-                **values,
+                **{called + k: v for k, v in values.items()},
                 **{k: pa.repeat(v, len(frame)) for k, v in constants.items()},
                 "scored_at": pa.repeat(pa.scalar(now, pa.timestamp("us", "UTC")), len(frame)),
             }

@@ -25,6 +25,7 @@ class Outcome:
     releases: tuple[tuple[str, str], ...]
     checked: tuple[tuple[str, str, bool], ...]  # batch, outcome, with labels
     predictions: dict[str, dict[str, float]]  # per batch: id -> probability
+    shadows: tuple[tuple[str, str, int, str], ...]  # batch, outcome, version, what was said
     windows: tuple[tuple[str, str, int, int, str], ...]  # batch, health, rows, labelled, sentence
     window_steps: int  # of the monitoring runs in MLflow
     pages: tuple[str, ...]  # final names under the project's folder and in Evidently's workspace
@@ -35,7 +36,7 @@ def read_outcome(home: Path) -> Outcome:
     with open_ledger(home) as ledger:
         entries = ledger.entries(PROJECT)
         by_step = {step: [e for e in entries if e.step == step] for step in {e.step for e in entries}}
-        for step in ("train", "score", "monitor", "validate"):
+        for step in ("train", "score", "shadow", "monitor", "validate"):
             keys = [e.key for e in by_step.get(step, [])]
             assert len(keys) == len(set(keys)), f"{step}: something was recorded twice"
         _check_chain(home, ledger)
@@ -57,6 +58,7 @@ def read_outcome(home: Path) -> Outcome:
             sorted((str(e.subject), e.outcome, bool(e.payload["labels"])) for e in by_step.get("validate", []))
         ),
         predictions=_read_predictions(home, by_step.get("score", []), by_step.get("validate", [])),
+        shadows=tuple((str(e.subject), e.outcome, e.payload["version"], e.reason) for e in by_step.get("shadow", [])),
         windows=tuple(
             (str(e.subject), e.outcome, e.payload["rows"], e.payload["labelled"], e.reason)
             for e in by_step.get("monitor", [])

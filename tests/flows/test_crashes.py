@@ -19,6 +19,7 @@ from tests.flows.turns import (
     RETRAIN,
     SECOND,
     SECOND_TURN,
+    SHADOW,
     both_at_once,
     kill_one_after_the_other,
 )
@@ -31,7 +32,7 @@ def test_every_crash_point_is_tried() -> None:
     for folder in ("flows", "tasks"):
         for path in (ROOT / folder).rglob("*.py"):
             named |= set(re.findall(r'crash_point\("([^"]+)"\)', path.read_text()))
-    assert named == {*FIRST_TURN, *SECOND_TURN, *DECISION, *APPROVAL, *REFIT, *RETRAIN, *ALERT}
+    assert named == {*FIRST_TURN, *SECOND_TURN, *DECISION, *APPROVAL, *REFIT, *RETRAIN, *SHADOW, *ALERT}
 
 
 def test_killed_at_one_point_after_the_other(

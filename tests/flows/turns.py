@@ -61,6 +61,8 @@ APPROVAL = ("before-look", "after-look")
 REFIT = ("after-look", "after-refit", "after-register", "before-release")
 # The policy asks for a challenger: only where a window is degraded, so test_retraining.py brings one about.
 RETRAIN = ("after-retrain-decision", "after-fit", "after-register")
+# A batch that a challenger scores in shadow: test_shadow.py.
+SHADOW = ("after-shadow",)
 # A change of health is told: only where there is one, so test_alerts.py brings one about.
 ALERT = ("after-alert",)
 FIRST = ("--as-of", "2024-04-01")
