@@ -338,6 +338,7 @@ def test_prune(bench: Bench) -> None:
         assert _find_files(workspace, entries, 9, {2})["predictions in shadow"] == (bench.home / new,)
 
 
+@pytest.mark.soak
 def test_killed_before_it_is_written_down(forks: Forks, bench: Bench, tmp_path: Path) -> None:
     turn = ("--as-of", JUNE)
     other = copy_bench(tmp_path, tmp_path.with_name(f"{tmp_path.name}-undisturbed"))
@@ -351,6 +352,7 @@ def test_killed_before_it_is_written_down(forks: Forks, bench: Bench, tmp_path: 
     finish(forks, bench.file, bench.home, turn, wanted)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
 def test_other_tasks(task: str, tmp_path: Path) -> None:
     rows = make_rows(2_000, months=4)
