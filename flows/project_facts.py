@@ -13,6 +13,7 @@ from flows.links import Links
 from flows.plan import DELIVERIES
 from flows.policy import STEP as RETRAIN
 from flows.policy import find_pause
+from flows.walk import list_replays
 from flows.window_facts import list_windows
 from tasks.config import LoadedProject
 from tasks.ledger import Entry, Ledger, read_release
@@ -83,7 +84,7 @@ def gather_facts(
         deliveries=delivered[-1].reason if delivered else "",
         faulty_deliveries=bool(delivered) and delivered[-1].outcome == "faulty",
         unreached=_find_unreached(found["alert"]),
-        links=_list_links(found, name, champion.version if champion else None, links),
+        links=_list_links(found, home, name, champion.version if champion else None, links),
     )
 
 
@@ -254,7 +255,7 @@ def _read_policy(project: LoadedProject | None, ledger: Ledger, as_of: datetime 
     )
 
 
-def _list_links(found: Entries, name: str, champion: int | None, links: Links) -> dict[str, str]:
+def _list_links(found: Entries, home: Path, name: str, champion: int | None, links: Links) -> dict[str, str]:
     """What there is to look at beside the page, by what it is."""
     window = found["monitor"][-1] if found["monitor"] else None
     check = found["validate"][-1] if found["validate"] else None
@@ -263,5 +264,6 @@ def _list_links(found: Entries, name: str, champion: int | None, links: Links) -
         "champion: model card": f"{name}/decisions/v{champion}-card.html",
         f"drift report of {window.subject}" if window else "": window.payload.get("report") if window else None,
         f"contract page of {check.subject}" if check else "": check.payload.get("page") if check else None,
+        **list_replays(home, name),
     }
     return {said: link for said, stored in places.items() if (link := links.to(stored)) is not None}

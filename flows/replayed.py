@@ -13,7 +13,7 @@ from flows.ages import Measured
 from flows.answer import Answer, label_line
 from flows.past import START_TURNS, TURNS, read_ages, read_turns
 from flows.replay_tables import NEVER, write_tables
-from flows.walk import POLICIES, Replay
+from flows.walk import PAGE, POLICIES, Replay
 from tasks.config import LoadedProject, load_project
 from tasks.data.source import Batch
 from tasks.files import whole_file
@@ -25,7 +25,6 @@ from tasks.stats.staleness import Aged, measure_staleness
 if TYPE_CHECKING:
     from tasks.reports.lived import Happening, Lived, LivedWindow, Replayed
 
-PAGE = "replay.html"
 DAY = timedelta(days=1)
 
 

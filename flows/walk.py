@@ -24,7 +24,7 @@ POLICIES: Mapping[str, tuple[str, ...]] = {
 }
 # What is only looked at costs a replay nothing, and a version that passes needs no person: nobody is there to approve.
 UNSEEN = ("train.plots=false", "contract.data_docs=false", "monitor.pictures=false", "promotion=auto")
-ASKED = "replay.json"
+ASKED, PAGE = "replay.json", "replay.html"
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,19 @@ def note_asked(asked: Replay) -> None:
     }
     asked.folder.mkdir(parents=True, exist_ok=True)
     (asked.folder / ASKED).write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
+
+
+def list_replays(home: Path, project: str) -> dict[str, str]:
+    """The pages of a project's replays below a home, relative to it, by what they are of."""
+    found = {}
+    for path in sorted((home / "replays").glob(f"*/{ASKED}")):
+        try:
+            asked = json.loads(path.read_bytes())
+            if asked["project"] == project:
+                found[f"replay of {asked['from']} to {asked['to']}"] = f"replays/{path.parent.name}/{PAGE}"
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # a person has put something there
+    return found
 
 
 def _find_key(keys: Sequence[str], asked: str, option: str, *, last: bool) -> int:

@@ -60,6 +60,12 @@ def test_a_turn_leaves_the_page_and_a_second_one_does_not_write_it_again(make_pr
     run(str(project.path), MAY)
     text = read(path).text
     assert "as of 2024-05-01" in text and "2 windows in all" in text and "trueup run" in text
+    for folder, asked in (("shop-1", '{"project": "shop", "from": "2024-02", "to": "2024-03"}'), ("odd", "[]")):
+        (project.home / "replays" / folder).mkdir(parents=True)
+        (project.home / "replays" / folder / "replay.json").write_text(asked)
+        (project.home / "replays" / folder / "replay.html").write_text("x")
+    write_again(project)
+    assert "../replays/shop-1/replay.html" in check_links(path) and "replay of 2024-02 to 2024-03" in read(path).text
 
 
 def test_it_is_made_from_the_ledger_alone_wherever_the_home_lies(
