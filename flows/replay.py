@@ -60,11 +60,12 @@ def replay(
     """
     asked = plan_replay(project, begin, end, policies, overrides)
     live(asked)
-    from flows.replayed import publish_replay
+    from flows.replayed import describe_replay, publish_replay
 
     page = publish_replay(asked)
     title = f"{asked.project.name}: replay from {asked.walk.batches[0].key} to {asked.walk.batches[-1].key}"
-    show_markdown(f"{asked.project.name}-replay", f"# {title}\n\nThe page: `{page}`", title)
+    said = "\n".join(f"    {line}" for line in describe_replay(asked).lines[1:])  # as it stands in a terminal
+    show_markdown(f"{asked.project.name}-replay", f"# {title}\n\n{said}", title)
     show_link(f"{asked.project.name}-replay-page", page.as_uri(), title, "Page of the replay")
     return str(page)
 
