@@ -154,13 +154,13 @@ def test_the_schedule_and_the_api_make_runs_that_complete(
             (asked, *_) = [e for e in ledger.entries("shop", step="retrain") if e.outcome == "retrain"]
             assert asked.subject == "2024-04" and asked.payload["trigger"] == "performance"
             done = [e for e in ledger.entries("shop") if e.step in ("train", "score", "monitor", "retrain")]
-        assert {e.actor for e in done} == {asked.actor} and asked.actor.startswith("deployment run"), "no hand on it"
+        assert all(e.actor.startswith("deployment run") for e in done), "no hand on it"
         ended = [r.state for r in client.read_flow_runs() if r.state is not None and r.state.is_final()]
         assert all(state.is_completed() for state in ended), ended
         parts = {run.name: run for run in client.read_flow_runs() if run.parent_task_run_id is not None}
         assert any(name.startswith("train") for name in parts), sorted(parts)
-        tasks = [run for run in client.read_task_runs() if run.state is not None]
-        assert len(tasks) > 5 and all(run.state.is_completed() for run in tasks if run.state is not None)
+        states = [run.state for run in client.read_task_runs() if run.state is not None and run.state.is_final()]
+        assert len(states) > 5 and {state.name for state in states} == {"Completed"}  # the next night goes on meanwhile
         keys = {artifact.key for artifact in client.read_artifacts()}
         assert {"shop-summary", "shop-page"} <= keys, keys
         lines = [line.message for line in client.read_logs()]
