@@ -123,7 +123,7 @@ def test_two_turns_and_a_model_that_others_can_load(
     runs = {"run {} as of 2024-03-01", "train {}", "validate {} 2024-02", "score {} 2024-02", "monitor {} 2024-02"}
     assert dict(ask("SELECT name, state_type FROM flow_run")) == {r.format(called): "COMPLETED" for r in runs}
     keys = {key for (key,) in ask("SELECT key FROM artifact")}
-    parts = ("summary", "verdict", "decision-page", "mlflow-run", "contract", "health", "drift")
+    parts = ("summary", "page", "verdict", "decision-page", "mlflow-run", "contract", "health", "drift")
     assert keys == {f"{name.replace('_', '-')}-{part}" for part in parts}
     ((link,),) = ask("SELECT data FROM artifact WHERE key LIKE '%mlflow-run'")
     assert f"{team.mlflow.address}/#/experiments/" in link
