@@ -102,6 +102,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
     if known is not None:
         return known
     check_numbering(workspace)
+    trigger = _find_trigger(workspace)  # now: a ledger that goes away meanwhile must not cost the training
     begun, used = time.monotonic(), cpu_seconds()
     rows, refused, checked = load_accepted_rows(workspace, cut)
     check_kind(spec, rows.task)  # where a contract took rows out, only now it is sure
@@ -151,7 +152,7 @@ def train_challenger(workspace: Workspace, cut: Cut, key: str) -> Entry:
             "compared_with": reigning.version.version if reigning else None,
             "look": 1 if champion else 0,
             "looks": rule.looks,
-            "trigger": _find_trigger(workspace),
+            "trigger": trigger,
         }
         payload = make_payload(
             workspace, key, cut, rows, model, verdict, soundness, evidence,
